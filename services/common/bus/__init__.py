@@ -78,19 +78,33 @@ class Bus(Protocol):
         """Whether the broker answers now (readiness)."""
 
     async def publish(
-        self, subject: str, data: bytes, *, msg_id: str, headers: Mapping[str, str] | None = None, timeout: float = 5.0
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        msg_id: str,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 5.0,
     ) -> None:
         """Store in the stream of `subject` and wait for its ack; a duplicate `msg_id` is success. Bounded window."""
 
     async def schedule(
-        self, subject: str, data: bytes, *, at: datetime, key: str, headers: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        at: datetime,
+        key: str,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         """Publish on `subject` at `at`, kept in the broker; the same `key` replaces an earlier schedule."""
 
     async def unschedule(self, subject: str, *, key: str) -> None:
         """Forget a schedule; what is not there is no error."""
 
-    def consume(self, consumer: str, handler: Handler, *, concurrency: int = 16) -> AbstractAsyncContextManager[None]:
+    def consume(
+        self, consumer: str, handler: Handler, *, concurrency: int = 16
+    ) -> AbstractAsyncContextManager[None]:
         """Run `handler` for each message of a consumer named in `bus/streams.py` while the context lives.
 
         Return acks. `Later` and failures with `retry` deliver again (back-off; after the consumer's
@@ -100,11 +114,18 @@ class Bus(Protocol):
         """
 
     async def request(
-        self, subject: str, data: bytes, *, timeout: float, headers: Mapping[str, str] | None = None
+        self,
+        subject: str,
+        data: bytes,
+        *,
+        timeout: float,
+        headers: Mapping[str, str] | None = None,
     ) -> bytes:
         """Ask the queue group that serves `subject`; `NoResponders` at once when there is none."""
 
-    def serve(self, subject: str, responder: Responder, *, concurrency: int = 64) -> AbstractAsyncContextManager[None]:
+    def serve(
+        self, subject: str, responder: Responder, *, concurrency: int = 64
+    ) -> AbstractAsyncContextManager[None]:
         """Answer requests on `subject` as a member of its queue group; raise `Busy` beyond `concurrency` * 4 waiting."""
 
     async def pending(self, subject: str) -> list[Message]:
