@@ -45,11 +45,7 @@ class Address:
     port: int
 
     def __str__(self) -> str:
-        return (
-            f"[{self.host}]:{self.port}"
-            if ":" in self.host
-            else f"{self.host}:{self.port}"
-        )
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -122,11 +118,7 @@ def _convert(kind: Any, value: Any) -> Any:
             return None
         return _convert(next(a for a in arguments if a is not types.NoneType), value)
     if origin is tuple:
-        items = (
-            value
-            if isinstance(value, list | tuple)
-            else [v.strip() for v in str(value).split(",") if v.strip()]
-        )
+        items = value if isinstance(value, list | tuple) else [v.strip() for v in str(value).split(",") if v.strip()]
         return tuple(_convert(arguments[0], v) for v in items)
     if origin is typing.Literal:
         if value not in arguments:
@@ -187,11 +179,7 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if isinstance(value, Bytes):
         return int(value)
-    return (
-        value
-        if value is None or isinstance(value, bool | int | float | str)
-        else str(value)
-    )
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def load(
@@ -242,9 +230,7 @@ def load(
         mistakes += [
             f"{PREFIX}{component.upper()}__{f.name.upper()}: required"
             for f in known.values()
-            if f.default is MISSING
-            and f.default_factory is MISSING
-            and f.name not in tree[component]
+            if f.default is MISSING and f.default_factory is MISSING and f.name not in tree[component]
         ]
         if not mistakes:
             values[component] = kind(**arguments)

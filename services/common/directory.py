@@ -142,9 +142,7 @@ class Directory:
             return False
         if domain.recipients != "listed":
             return True
-        return address.lower().startswith("postmaster@") or self._known(
-            domain.tenant, address.lower()
-        )
+        return address.lower().startswith("postmaster@") or self._known(domain.tenant, address.lower())
 
     def person(self, address: str) -> Person | None:
         """The person with this address or alias, or None."""
@@ -156,9 +154,7 @@ class Directory:
         group = self.groups.get((tenant, name))
         return group.members if group else frozenset()
 
-    def connector_for(
-        self, address: str, tls_names: Iterable[str] = ()
-    ) -> Connector | None:
+    def connector_for(self, address: str, tls_names: Iterable[str] = ()) -> Connector | None:
         """The connector a peer is, by certificate name first, then by the most specific network."""
         names = {n.lower() for n in tls_names}
         if names:
@@ -184,19 +180,14 @@ class Directory:
 
     def connector_named(self, username: str) -> Connector | None:
         """The connector that logs in by this user name, or None."""
-        return next(
-            (c for c in self.connectors if c.username and c.username == username), None
-        )
+        return next((c for c in self.connectors if c.username and c.username == username), None)
 
     def may_send_as(self, connector: Connector, sender: str) -> bool:
         """Whether a connector may use this MAIL FROM: null, its globs, or its tenant's own domains."""
         if not sender:
             return True
         if connector.senders:
-            return any(
-                fnmatch.fnmatchcase(sender.lower(), glob.lower())
-                for glob in connector.senders
-            )
+            return any(fnmatch.fnmatchcase(sender.lower(), glob.lower()) for glob in connector.senders)
         domain = self.domain_of(sender)
         return domain is not None and domain.tenant == connector.tenant
 
@@ -219,9 +210,7 @@ class Directory:
 
     @cached_property
     def _group_addresses(self) -> set[tuple[TenantId, str]]:
-        return {
-            (g.tenant, g.address.lower()) for g in self.groups.values() if g.address
-        }
+        return {(g.tenant, g.address.lower()) for g in self.groups.values() if g.address}
 
     def _known(self, tenant: TenantId, address: str) -> bool:
         person = self.person(address)

@@ -22,9 +22,7 @@ class Error(Exception):
     grpc_code: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
     smtp: ClassVar[str] = "451 4.3.0"
 
-    def __init__(
-        self, message: str = "", *, public: str | None = None, **fields: Any
-    ) -> None:
+    def __init__(self, message: str = "", *, public: str | None = None, **fields: Any) -> None:
         super().__init__(message or type(self).public)
         if public is not None:
             self.public = public

@@ -30,9 +30,7 @@ class _Ulid(str):
         """Make a new id; `now` in seconds since 1970, `entropy` 10 bytes (tests give both)."""
         milliseconds = int((time.time() if now is None else now) * 1000)
         number = (milliseconds << 80) | int.from_bytes(entropy or os.urandom(10))
-        return cls(
-            "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
-        )
+        return cls("".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5)))
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -22,11 +22,7 @@ class Quiet(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         log = structlog.get_logger("library")
-        kind = (
-            record.exc_info[0].__name__
-            if record.exc_info and record.exc_info[0]
-            else None
-        )
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else None
         log.log(
             record.levelno,
             "library.message",
@@ -52,9 +48,7 @@ def configure(service: str, *, level: str = "info", format: str = "auto") -> Non
         processors = [
             *shared,
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(
-                serializer=lambda v, **_: orjson.dumps(v, default=str)
-            ),
+            structlog.processors.JSONRenderer(serializer=lambda v, **_: orjson.dumps(v, default=str)),
         ]
         factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
     structlog.configure(

@@ -24,21 +24,14 @@ def generate(target: Path) -> None:
 
     files = sorted((SOURCE / "letterlock").rglob("*.proto"))
     names = [str(f.relative_to(SOURCE)) for f in files]
-    rpcs = [
-        n
-        for n, f in zip(names, files, strict=True)
-        if re.search(r"^service ", f.read_text(), re.M)
-    ]
+    rpcs = [n for n, f in zip(names, files, strict=True) if re.search(r"^service ", f.read_text(), re.M)]
     include = [
         "protoc",
         f"-I{SOURCE}",
         f"-I{Path(grpc_tools.__file__).parent / '_proto'}",
     ]
     target.mkdir(parents=True, exist_ok=True)
-    if (
-        protoc.main([*include, f"--python_out={target}", f"--pyi_out={target}", *names])
-        != 0
-    ):
+    if protoc.main([*include, f"--python_out={target}", f"--pyi_out={target}", *names]) != 0:
         raise SystemExit("error: protoc failed")
     if rpcs and protoc.main([*include, f"--grpc_python_out={target}", *rpcs]) != 0:
         raise SystemExit("error: protoc failed for gRPC")
@@ -50,11 +43,7 @@ def generate(target: Path) -> None:
 
 
 def _files(folder: Path) -> dict[str, Path]:
-    return {
-        str(f.relative_to(folder)): f
-        for f in folder.rglob("*")
-        if f.is_file() and "__pycache__" not in f.parts
-    }
+    return {str(f.relative_to(folder)): f for f in folder.rglob("*") if f.is_file() and "__pycache__" not in f.parts}
 
 
 def main(arguments: list[str]) -> int:
@@ -70,9 +59,7 @@ def main(arguments: list[str]) -> int:
         wrong = sorted(
             name
             for name in want.keys() | have.keys()
-            if name not in want
-            or name not in have
-            or not filecmp.cmp(want[name], have[name], shallow=False)
+            if name not in want or name not in have or not filecmp.cmp(want[name], have[name], shallow=False)
         )
     for name in wrong:
         print(f"error: proto/gen/{name} is stale: run `make proto`", file=sys.stderr)

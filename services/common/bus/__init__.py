@@ -102,9 +102,7 @@ class Bus(Protocol):
     async def unschedule(self, subject: str, *, key: str) -> None:
         """Forget a schedule; what is not there is no error."""
 
-    def consume(
-        self, consumer: str, handler: Handler, *, concurrency: int = 16
-    ) -> AbstractAsyncContextManager[None]:
+    def consume(self, consumer: str, handler: Handler, *, concurrency: int = 16) -> AbstractAsyncContextManager[None]:
         """Run `handler` for each message of a consumer named in `bus/streams.py` while the context lives.
 
         Return acks. `Later` and failures with `retry` deliver again (back-off; after the consumer's
@@ -123,9 +121,7 @@ class Bus(Protocol):
     ) -> bytes:
         """Ask the queue group that serves `subject`; `NoResponders` at once when there is none."""
 
-    def serve(
-        self, subject: str, responder: Responder, *, concurrency: int = 64
-    ) -> AbstractAsyncContextManager[None]:
+    def serve(self, subject: str, responder: Responder, *, concurrency: int = 64) -> AbstractAsyncContextManager[None]:
         """Answer requests on `subject` as a member of its queue group; raise `Busy` beyond `concurrency` * 4 waiting."""
 
     async def pending(self, subject: str) -> list[Message]:
