@@ -156,7 +156,7 @@ class Settings:
 
     def of[T](self, kind: type[T]) -> T:
         """The settings of one component."""
-        return typing.cast(T, next(v for v in self._values.values() if type(v) is kind))
+        return next(v for v in self._values.values() if type(v) is kind)
 
     def components(self) -> Mapping[str, Any]:
         """All of them by name."""
@@ -198,13 +198,13 @@ def load(
             raise InvalidInput(f"{file}: {error}") from error
         if not isinstance(document, dict):
             raise InvalidInput(f"{file}: expected a tree of settings")
-        for component, values in document.items():
+        for component, branch in document.items():
             if component == "data":
-                data = environment.get("LETTERLOCK_DATA", str(values))
-            elif component not in registry or not isinstance(values, dict):
+                data = environment.get("LETTERLOCK_DATA", str(branch))
+            elif component not in registry or not isinstance(branch, dict):
                 mistakes.append(f"{file}: unknown setting {component}")
             else:
-                for key, value in values.items():
+                for key, value in branch.items():
                     tree[component][str(key)] = (f"{file}: {component}.{key}", value)
     for name, value in environment.items():
         if not name.startswith(PREFIX) or name[len(PREFIX) :] in _RESERVED:

@@ -7,7 +7,7 @@ visible.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -59,7 +59,7 @@ class ObjectStore(Protocol):
     def list(self, prefix: str, *, after: str = "") -> AsyncIterator[Meta]:
         """Objects whose key starts with `prefix`, in key order, from the first key > `after`."""
 
-    async def list_folders(self, prefix: str) -> list[str]:
+    async def list_folders(self, prefix: str) -> Sequence[str]:
         """The distinct next segments under `prefix` (which ends in `/` or is empty), sorted."""
 
     async def delete(self, key: str) -> None:
