@@ -36,6 +36,10 @@ class Health:
         """Let `/readyz` ask `check` too."""
         self._checks[name] = check
 
+    def checks(self) -> dict[str, Check]:
+        """The checks by name."""
+        return dict(self._checks)
+
     async def failures(self, *, timeout: float = 2.0) -> dict[str, str]:
         """What is not ready, by name, with the code of the reason; empty when all is well."""
 

@@ -7,10 +7,12 @@ configured; the trace context travels as W3C headers of the facts.
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import aiohttp
 from aiohttp import web
 from opentelemetry import context as otel_context
 from opentelemetry import propagate, trace
@@ -92,8 +94,13 @@ def inject() -> dict[str, str]:
     return headers
 
 
-async def serve_http(listen: Address, health: Health) -> tuple[web.AppRunner, Address]:
-    """Serve `/healthz`, `/readyz` and `/metrics`; returns the runner to clean up and the bound address."""
+async def serve_http(
+    listen: Address, health: Health, *, others: Sequence[Address] = ()
+) -> tuple[web.AppRunner, Address]:
+    """Serve `/healthz`, `/readyz` and `/metrics`; returns the runner to clean up and the bound address.
+
+    `others` are the same endpoints of other processes, whose metrics are shown too.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
@@ -105,7 +112,8 @@ async def serve_http(listen: Address, health: Health) -> tuple[web.AppRunner, Ad
         )
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": "text/plain; version=0.0.4"})
+        pages = [generate_latest(REGISTRY), *await asyncio.gather(*(_page(a) for a in others))]
+        return web.Response(body=_merge(pages), headers={"Content-Type": "text/plain; version=0.0.4"})
 
     application = web.Application(client_max_size=1024)
     application.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", metrics)])
@@ -115,3 +123,33 @@ async def serve_http(listen: Address, health: Health) -> tuple[web.AppRunner, Ad
     await site.start()
     host, port = runner.addresses[0][:2]
     return runner, Address(host, port)
+
+
+async def _page(address: Address) -> bytes:
+    timeout = aiohttp.ClientTimeout(total=2)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.get(f"http://{address}/metrics") as answer,
+        ):
+            return await answer.read()
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return b""  # a process that does not answer is seen in /readyz; the others' metrics still count
+
+
+def _merge(pages: Sequence[bytes]) -> bytes:
+    """One exposition page of several: series of ours carry their service; each process's own only come first."""
+    if len(pages) == 1:
+        return pages[0]
+    families: dict[bytes, list[bytes]] = {}
+    for page in pages:
+        family = b""
+        for line in page.splitlines():
+            if line.startswith((b"# HELP ", b"# TYPE ")):
+                family = line.split(b" ", 3)[2]
+                lines = families.setdefault(family, [])
+                if line not in lines:
+                    lines.append(line)
+            elif family.startswith(b"letterlock_") or page is pages[0]:
+                families[family].append(line)
+    return b"\n".join(line for lines in families.values() for line in lines) + b"\n"

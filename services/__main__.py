@@ -1,0 +1,98 @@
+"""The `letterlock` command: the runner's verbs are here, every other noun is the API's command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+RUNNER = ("serve", "dev", "config", "world", "setup")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="letterlock", description="Run Letterlock's services.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    serve = verbs.add_parser("serve", help="run the named services against the configured store, NATS and OpenSearch")
+    serve.add_argument("services", nargs="+", metavar="SERVICE")
+    serve.add_argument("--config", type=Path, metavar="FILE", help="a YAML tree of settings")
+    setup = verbs.add_parser("setup", help="create the broker's streams, consumers and buckets (idempotent)")
+    setup.add_argument("--config", type=Path, metavar="FILE", help="a YAML tree of settings")
+    dev = verbs.add_parser("dev", help="run every service on this machine with an embedded broker and index")
+    dev.add_argument("--bootstrap", type=Path, metavar="FILE", help="a world file to apply when all of it answers")
+    dev.add_argument("--data", type=Path, metavar="DIR", help="data directory (default ./.letterlock)")
+    dev.add_argument("--processes", choices=("one", "many"), default="one", help="one process, or one per service")
+    dev.add_argument("--config", type=Path, metavar="FILE", help="a YAML tree of settings")
+    config = verbs.add_parser("config", help="print or check the settings without starting")
+    config.add_argument("action", choices=("show", "check", "docs"))
+    config.add_argument("--config", type=Path, metavar="FILE", help="a YAML tree of settings")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status of CONTRACT: 0 done, 1 failed, 2 wrong usage, 5 unavailable."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0] not in RUNNER:
+        from services.cli.main import run
+
+        return run(words)
+    from services.common.errors import Error, InvalidInput, Unavailable
+
+    options = _parser().parse_args(words)
+    try:
+        return _run(options)
+    except InvalidInput as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except Unavailable as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 5
+    except Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    from services import runner
+    from services.common.errors import InvalidInput
+
+    environment = dict(os.environ)
+    if getattr(options, "data", None):
+        environment["LETTERLOCK_DATA"] = str(options.data)
+    settings = runner.load_settings(environment, options.config)
+    if options.verb == "config":
+        if options.action == "docs":
+            from services.config_docs import render
+
+            print(render(runner.registry()), end="")
+        elif options.action == "show":
+            import yaml
+
+            print(yaml.safe_dump({"data": str(settings.data), **settings.show()}, sort_keys=False), end="")
+        return 0
+    import uvloop
+
+    if options.verb == "setup":
+        uvloop.run(runner.ensure_broker(settings))
+        return 0
+    if options.verb == "dev":
+        from services import dev
+
+        return uvloop.run(
+            dev.run(settings, bootstrap=options.bootstrap, processes=options.processes, file=options.config)
+        )
+    unknown = [name for name in options.services if name not in runner.SERVICES]
+    if unknown:
+        raise InvalidInput(f"unknown service {', '.join(unknown)}: expected {', '.join(runner.SERVICES)}")
+    uvloop.run(runner.serve(options.services, settings))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        status = 130
+    sys.exit(status)

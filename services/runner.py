@@ -1,0 +1,149 @@
+"""Run named services in this process: the same composition in production, development and tests."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from services.common import log, telemetry
+from services.common.app import Context, Health
+from services.common.components import (
+    COMPONENTS,
+    ApiConfig,
+    LogConfig,
+    MetricsConfig,
+    NatsConfig,
+    StoreConfig,
+    TelemetryConfig,
+    TlsConfig,
+)
+from services.common.config import Address, Settings, load
+
+_log = log.get(__name__)
+
+# The architecture, one line per service: where it is composed and what its settings are. Imported lazily: a
+# service's image carries only that service's dependencies. Listed in the order in which mail needs them; they
+# start in this order and drain in reverse, so that what takes mail in stops first.
+SERVICES: Mapping[str, tuple[str, str]] = {
+    "encryption": ("services.encryption.app", "services.encryption.config:EncryptionConfig"),
+    "admin": ("services.admin.app", "services.admin.config:AdminConfig"),
+    "archive": ("services.archive.app", "services.archive.config:ArchiveConfig"),
+    "quarantine": ("services.quarantine.app", "services.quarantine.config:QuarantineConfig"),
+    "delivery": ("services.delivery.app", "services.delivery.config:DeliveryConfig"),
+    "policy": ("services.policy.app", "services.policy.config:PolicyConfig"),
+    "ingress": ("services.ingress.app", "services.ingress.config:IngressConfig"),
+}
+
+
+def registry() -> dict[str, type]:
+    """Every component's settings class: the shared ones and each service's own."""
+    components = dict(COMPONENTS)
+    for name, (_, where) in SERVICES.items():
+        module, _, kind = where.partition(":")
+        components[name] = getattr(importlib.import_module(module), kind)
+    return components
+
+
+def load_settings(environment: Mapping[str, str], file: Path | None = None) -> Settings:
+    """Settings of this installation; raises `InvalidInput` with every mistake in it."""
+    return load(registry(), environment, file)
+
+
+def store_url(settings: Settings) -> str:
+    """Where the object store is."""
+    return settings.of(StoreConfig).url or f"file://{settings.data}/objects"
+
+
+def nats_keys(settings: Settings) -> Path:
+    """The folder with each service's nkey seed."""
+    return settings.of(NatsConfig).keys or settings.data / "nats" / "keys"
+
+
+def tls_directory(settings: Settings) -> Path:
+    """The folder with the installation's CA and certificates."""
+    return settings.of(TlsConfig).directory or settings.data / "tls"
+
+
+@dataclass
+class Running:
+    """What runs in this process."""
+
+    health: Health = field(default_factory=Health)
+    addresses: dict[str, str] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def running(
+    names: Sequence[str], settings: Settings, *, rpc_addresses: Mapping[str, Address] | None = None
+) -> AsyncIterator[Running]:
+    """Run services while the context lives; leaving it drains them in reverse order.
+
+    `rpc_addresses` gives each its gRPC address where several share a process.
+    """
+    from services.common.bus.nats import connect_bus
+    from services.common.control import Control
+    from services.common.objects import open_store
+    from services.common.rpc import RpcServer
+
+    everything = Running()
+    async with AsyncExitStack() as stack:
+        for name in names:
+            objects = open_store(store_url(settings))
+            bus = await connect_bus(
+                settings.of(NatsConfig).url, name, keys=nats_keys(settings), ca=settings.of(NatsConfig).ca
+            )
+            stack.push_async_callback(bus.drain)
+            control = Control(objects, bus, node=name)
+            await stack.enter_async_context(control.running())
+            rpc = RpcServer(name, control, tls_directory(settings))
+            context = Context(name, settings, objects, bus, control, rpc)
+            context.health.add("store", objects.check)
+            context.health.add("nats", _connected(bus))
+            module, _ = SERVICES[name]
+            app = importlib.import_module(module)
+            await stack.enter_async_context(app.build(context))
+            listen = (rpc_addresses or {}).get(name, settings.of(ApiConfig).listen)
+            bound = await rpc.start(str(listen))
+            stack.push_async_callback(rpc.stop)
+            everything.addresses |= {**context.addresses, f"rpc.{name}": str(bound)}
+            for check, ask in context.health.checks().items():
+                everything.health.add(f"{name}.{check}", ask)
+            telemetry.UP.labels(name).set(1)
+            _log.info("service.started", component=name)
+            stack.callback(context.stopping.set)
+        yield everything
+        _log.info("service.draining")
+
+
+def _connected(bus: object) -> object:
+    async def check() -> None:
+        from services.common.errors import Unavailable
+
+        if not getattr(bus, "connected", False):
+            raise Unavailable("the broker does not answer")
+
+    return check
+
+
+async def serve(names: Sequence[str], settings: Settings) -> None:
+    """Run services until SIGTERM or SIGINT, with health and metrics beside them."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    log_config, telemetry_config = settings.of(LogConfig), settings.of(TelemetryConfig)
+    log.configure("+".join(names), level=log_config.level, format=log_config.format)
+    telemetry.configure(
+        "+".join(names), endpoint=telemetry_config.endpoint, tenant_labels=telemetry_config.tenant_labels
+    )
+    async with running(names, settings) as everything:
+        http, _ = await telemetry.serve_http(settings.of(MetricsConfig).listen, everything.health)
+        try:
+            await stop.wait()
+        finally:
+            await http.cleanup()
