@@ -16,10 +16,10 @@ help: ## Show this list
 setup: $(STAMP) ## Install everything into .venv
 
 demo: $(STAMP) ## Send a dozen mails through two tenants and show what became of each
-	@$(PYTHON) -m services.demo
+	@$(PYTHON) -m tests.demo
 
 dev: $(STAMP) ## Run Letterlock here until Ctrl-C, with the two tenants of the demo
-	@$(PYTHON) -m services dev --bootstrap services/demo/world.yaml --processes many
+	@$(PYTHON) -m services dev --bootstrap tests/demo/world.yaml --processes many
 
 ##@ Check
 check: fmt-check lint types contracts check-proto test ## Everything that CI runs
