@@ -1,0 +1,1 @@
+"""The archive's ways to OpenSearch, gRPC and the broker."""

@@ -1,0 +1,1 @@
+"""What the archive decides: pure."""
