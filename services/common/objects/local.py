@@ -80,8 +80,14 @@ class LocalStore:
     async def open_writer(self, key: str) -> Writer:
         """See `ObjectStore`."""
         check_key(key)
-        path, descriptor = await self._run(self._writers, self._open_temporary)
-        return _LocalWriter(self, key, path, descriptor)
+        writer = _LocalWriter(self, key)
+        try:
+            await self._run(self._writers, writer.begin)
+        except asyncio.CancelledError:
+            # The thread may have begun: its file has nobody else to close it.
+            self._writers.submit(writer.end)
+            raise
+        return writer
 
     async def get(self, key: str) -> bytes:
         """See `ObjectStore`."""
@@ -135,13 +141,14 @@ class LocalStore:
     def _path(self, key: str) -> str:
         return f"{self._root}/{key}"
 
-    def _open_temporary(self) -> tuple[str, int]:
+    def open_temporary(self) -> tuple[str, int]:
+        """A new file in `.tmp`: its path and descriptor."""
         path = f"{self._tmp}/{os.getpid()}-{next(self._count)}-{secrets.token_hex(8)}"
         with _translated("begin"):
             return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
 
     def _store(self, key: str, data: bytes, replace: bool) -> None:
-        path, descriptor = self._open_temporary()
+        path, descriptor = self.open_temporary()
         try:
             with _translated("write"):
                 try:
@@ -266,7 +273,7 @@ class LocalStore:
             self._folders.sync(os.path.dirname(path))
 
     def _probe(self) -> None:
-        path, descriptor = self._open_temporary()
+        path, descriptor = self.open_temporary()
         with _translated("check"):
             try:
                 write_all(descriptor, bytes(4096))
@@ -299,9 +306,9 @@ def write_all(descriptor: int, data: bytes | bytearray) -> None:
 class _LocalWriter:
     """A large object on its way to disk; memory holds one chunk of it."""
 
-    def __init__(self, store: LocalStore, key: str, path: str, descriptor: int) -> None:
-        self._store, self._key, self._path = store, key, path
-        self._descriptor: int | None = descriptor
+    def __init__(self, store: LocalStore, key: str) -> None:
+        self._store, self._key, self._path = store, key, ""
+        self._descriptor: int | None = None
         self._buffer = bytearray()
         # A cancelled caller leaves its thread running: the next call waits for it here.
         self._lock = threading.Lock()
@@ -319,7 +326,12 @@ class _LocalWriter:
 
     async def abort(self) -> None:
         """See `Writer`."""
-        await self._store._run(self._store._writers, self._abort)
+        await self._store._run(self._store._writers, self.end)
+
+    def begin(self) -> None:
+        """Open the file; in a thread."""
+        with self._lock:
+            self._path, self._descriptor = self._store.open_temporary()
 
     def _flush(self, data: bytearray) -> None:
         with self._lock, _translated("write"):
@@ -341,7 +353,8 @@ class _LocalWriter:
             finally:
                 self._close()
 
-    def _abort(self) -> None:
+    def end(self) -> None:
+        """Close and remove the file; in a thread."""
         with self._lock:
             self._close()
 
