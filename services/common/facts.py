@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from google.protobuf.message import DecodeError, Message as Proto
-
+from google.protobuf.message import DecodeError
+from google.protobuf.message import Message as Proto
 from letterlock.mail.v1 import mail_pb2
+
 from services.common import log, telemetry
 from services.common.bus import Bus, Message
 from services.common.errors import Busy, Corrupt, DeadlineExceeded, TooLarge, Unavailable
@@ -23,7 +24,7 @@ from services.common.ids import MailId, TenantId
 from services.common.mailreader import MailReader
 from services.common.sealing.factkeys import FactKeys, KeyGone, pipeline_of, trace_of
 
-__all__ = ["DECIDE", "CONTENT", "Facts", "MailReader", "OpenFact", "Question"]
+__all__ = ["CONTENT", "DECIDE", "Facts", "MailReader", "OpenFact", "Question"]
 
 type Kind = Literal["accepted", "decided", "released", "sealed"]
 type AnyKind = Literal["accepted", "decided", "released", "sealed", "outcome"]

@@ -6,6 +6,7 @@ import asyncio
 from datetime import date, timedelta
 
 from letterlock.mail.v1 import mail_pb2
+
 from services.common.errors import NotFound
 from services.common.ids import MailId, TenantId
 from services.common.objects import ObjectStore

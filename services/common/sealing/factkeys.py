@@ -20,8 +20,8 @@ from typing import Literal
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
 from letterlock.mail.v1 import mail_pb2
+
 from services.common.bus import Bucket
 from services.common.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from services.common.ids import TenantId
@@ -91,7 +91,7 @@ class FactKeys:
         return mail_pb2.Sealed(key_id=key_id, nonce=nonce, box=cipher.encrypt(nonce, plaintext, aad))
 
     async def open(self, sealed: mail_pb2.Sealed, aad: bytes) -> bytes:
-        """The plain bytes; raises `KeyGone` without the key, `Corrupt` when they were changed or are for another `aad`."""
+        """The plain bytes; raises `KeyGone` without the key, `Corrupt` when changed or bound to another `aad`."""
         cipher = await self._cipher(sealed.key_id)
         try:
             return cipher.decrypt(sealed.nonce, sealed.box, aad)

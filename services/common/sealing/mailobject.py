@@ -16,8 +16,8 @@ from typing import Protocol
 
 import zstandard
 from google.protobuf.message import DecodeError
-
 from letterlock.mail.v1 import mail_pb2
+
 from services.common.errors import Corrupt, TooLarge
 from services.common.ids import MailId, TenantId
 from services.common.sealing import age
@@ -68,9 +68,10 @@ def seal(header: mail_pb2.ObjectHeader, raw: bytes, *, recipients: Sequence[str]
 def open(
     data: bytes, *, identities: Sequence[str], writers: Writers, tenant: TenantId, mail_id: MailId
 ) -> tuple[mail_pb2.ObjectHeader, bytes]:
-    """Header and raw bytes (empty with `header.blob`); raises `Corrupt` unless everything fits the key it was read from.
+    """Header and raw bytes (empty with `header.blob`).
 
-    `age.NoKey`, a `Corrupt`, says that it is sealed to other keys.
+    Raises `Corrupt` unless everything fits the key it was read from; `age.NoKey`, a `Corrupt`, says
+    that it is sealed to other keys.
     """
     reader = _Unpacker(age.decrypt(data, identities))
     header = mail_pb2.ObjectHeader()

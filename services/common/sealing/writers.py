@@ -89,7 +89,7 @@ def signed(kind: Kind, *parts: bytes) -> bytes:
 
 
 def trust_folder(settings: Settings) -> Path:
-    """Where this process finds its seed and the trust file: `trust.directory`, else `trust` under the data directory."""
+    """Where seeds and the trust file are: `trust.directory`, else `trust` under the data directory."""
     return settings.of(TrustConfig).directory or settings.data / "trust"
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-
 from letterlock.mail.v1 import mail_pb2
+
 from services.common.ids import MailId, TenantId
 from services.common.testing.keys import FakeKeys
 

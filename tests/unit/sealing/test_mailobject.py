@@ -8,8 +8,8 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-
 from letterlock.mail.v1 import mail_pb2
+
 from services.common.errors import Corrupt
 from services.common.ids import MailId, TenantId
 from services.common.sealing import age, mailobject
