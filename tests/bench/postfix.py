@@ -105,4 +105,6 @@ class Postfix:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _run(self, verb: str) -> None:
-        subprocess.run(["/usr/sbin/postfix", "-c", str(self._folder / "etc"), verb], capture_output=True, timeout=60, check=False)
+        subprocess.run(
+            ["/usr/sbin/postfix", "-c", str(self._folder / "etc"), verb], capture_output=True, timeout=60, check=False
+        )
