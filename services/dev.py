@@ -174,7 +174,7 @@ async def run(settings: Settings, *, bootstrap: Path | None, processes: str, fil
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        stack.enter_context(_locked(settings.data))
+        stack.enter_context(_Locked(settings.data))
         await _Installation(settings, stack, processes == "many", file).start(bootstrap)
         await stop.wait()
         _log.info("installation.draining")
@@ -188,7 +188,7 @@ class _Installation:
         self._supervisor = Supervisor(settings.data / "run")
 
     async def start(self, bootstrap: Path | None) -> None:
-        from services.common import provisioning
+        from services import provisioning
 
         provisioning.ensure(self._settings, list(runner.SERVICES))
         self._stack.push_async_callback(self._supervisor.stop)
@@ -214,7 +214,7 @@ class _Installation:
         http, metrics = await self._serve_metrics(health)
         self._stack.push_async_callback(http.cleanup)
         await _ready(health)
-        await provisioning.first_documents(settings, self._plan.api, bootstrap)
+        await provisioning.first_documents(settings, self._plan.rpc["admin"], bootstrap)
         self._say_ready(metrics)
 
     def _start_broker(self) -> str:
@@ -224,7 +224,7 @@ class _Installation:
         from services.common.bus import broker
 
         port = self._plan.nats
-        command = broker.command(self._settings.data / "nats", port=port)
+        command = broker.command(self._settings.data / "nats", port=port, keys=runner.nats_keys(self._settings))
         self._supervisor.add("nats", lambda: programs.spawn(command, output=subprocess.DEVNULL))
         return f"nats://127.0.0.1:{port}"
 
@@ -294,7 +294,7 @@ def _probe(address: Address) -> Callable[[], Any]:
     return ask
 
 
-class _locked:
+class _Locked:
     """Holds the data directory for one installation at a time."""
 
     def __init__(self, directory: Path) -> None:

@@ -69,6 +69,14 @@ def tls_directory(settings: Settings) -> Path:
     return settings.of(TlsConfig).directory or settings.data / "tls"
 
 
+async def ensure_broker(settings: Settings) -> None:
+    """Make the broker's streams, consumers and buckets what this version needs; idempotent."""
+    from services.common.bus.ensure import ensure
+
+    nats = settings.of(NatsConfig)
+    await ensure(nats.url, keys=nats_keys(settings), ca=nats.ca, replicas=nats.replicas)
+
+
 @dataclass
 class Running:
     """What runs in this process."""
