@@ -18,7 +18,9 @@ class ArchiveConfig:
     opensearch_ca: str = setting("", "CA file for https addresses; empty: the system's")
     replicas: int = setting(0, "Replicas of each index")
     refresh_interval: timedelta = setting(timedelta(seconds=5), "How soon a search sees what was indexed")
-    batch_window: timedelta = setting(timedelta(milliseconds=40), "Longest wait of a fact for others to be written with")
+    batch_window: timedelta = setting(
+        timedelta(milliseconds=40), "Longest wait of a fact for others to be written with"
+    )
     batch_records: int = setting(1000, "Most records of one segment")
     index_window: timedelta = setting(
         timedelta(milliseconds=500), "How long changes of a mail are gathered before they are sent to the index"
