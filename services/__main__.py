@@ -16,7 +16,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="letterlock", description="Run Letterlock's services.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     serve = verbs.add_parser("serve", help="run the named services against the configured store, NATS and OpenSearch")
-    serve.add_argument("services", nargs="+", metavar="SERVICE")
+    serve.add_argument(
+        "services", nargs="*", metavar="SERVICE", help="default: the environment's SERVICE (images set it)"
+    )
     serve.add_argument("--config", type=Path, metavar="FILE", help="a YAML tree of settings")
     setup = verbs.add_parser("setup", help="create the broker's streams, consumers and buckets (idempotent)")
     setup.add_argument("--config", type=Path, metavar="FILE", help="a YAML tree of settings")
@@ -83,10 +85,13 @@ def _run(options: argparse.Namespace) -> int:
         return uvloop.run(
             dev.run(settings, bootstrap=options.bootstrap, processes=options.processes, file=options.config)
         )
-    unknown = [name for name in options.services if name not in runner.SERVICES]
+    names = options.services or environment.get("SERVICE", "").split()
+    unknown = [name for name in names if name not in runner.SERVICES]
+    if not names:
+        raise InvalidInput(f"name a service: {', '.join(runner.SERVICES)}")
     if unknown:
         raise InvalidInput(f"unknown service {', '.join(unknown)}: expected {', '.join(runner.SERVICES)}")
-    uvloop.run(runner.serve(options.services, settings))
+    uvloop.run(runner.serve(names, settings))
     return 0
 
 

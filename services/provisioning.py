@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+import grpc
 import yaml
 
 from services import runner
@@ -24,7 +25,7 @@ def ensure(settings: Settings, services: Iterable[str]) -> None:
     names = list(services)
     broker.ensure_keys(runner.nats_keys(settings))
     writers.ensure_dev(writers.trust_folder(settings), names)
-    for name in (*names, "dev", "api"):
+    for name in (*names, "dev", "frontdoor"):
         tls.ensure(runner.tls_directory(settings), name)
 
 
@@ -51,18 +52,17 @@ def world_document(settings: Settings, bootstrap: Path | None) -> str:
     return yaml.safe_dump({"operators": [{"name": "operator", "api_key": key}]})
 
 
-async def first_documents(settings: Settings, api: Address, bootstrap: Path | None) -> tuple[str, ...]:
-    """Apply the world at the front door's backend in the name of `dev`; returns what it changed."""
+async def first_documents(settings: Settings, admin: Address, bootstrap: Path | None) -> tuple[str, ...]:
+    """Apply the world at `admin`'s gRPC address in the name of `dev`; returns what it changed."""
     from letterlock.directory.v1 import directory_pb2, directory_pb2_grpc
 
-    from services.common import rpc
+    from services.common import grpc_status, rpc
 
     document = world_document(settings, bootstrap)
-    channel = rpc.connect(str(api), tls.ensure(runner.tls_directory(settings), "dev"), service="admin")
-    async with channel:
+    async with rpc.connect(str(admin), tls.ensure(runner.tls_directory(settings), "dev"), peer="admin") as channel:
         stub = directory_pb2_grpc.DirectoryServiceStub(channel)
         try:
             answer = await stub.ApplyWorld(directory_pb2.ApplyWorldRequest(document=document), timeout=30)
-        except rpc.RpcError as error:
-            raise rpc.from_rpc(error) from error
+        except grpc.RpcError as error:
+            grpc_status.raise_for(error)
     return tuple(answer.changes)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.common import log, telemetry
-from services.common.app import Context, Health
+from services.common.app import Check, Context, Health
+from services.common.bus import Bus
 from services.common.components import (
     COMPONENTS,
     ApiConfig,
@@ -23,6 +24,7 @@ from services.common.components import (
     TlsConfig,
 )
 from services.common.config import Address, Settings, load
+from services.common.errors import Unavailable
 
 _log = log.get(__name__)
 
@@ -112,6 +114,7 @@ async def running(
             context = Context(name, settings, objects, bus, control, rpc)
             context.health.add("store", objects.check)
             context.health.add("nats", _connected(bus))
+            context.health.add("directory", control.check)
             module, _ = SERVICES[name]
             app = importlib.import_module(module)
             await stack.enter_async_context(app.build(context))
@@ -128,11 +131,9 @@ async def running(
         _log.info("service.draining")
 
 
-def _connected(bus: object) -> object:
+def _connected(bus: Bus) -> Check:
     async def check() -> None:
-        from services.common.errors import Unavailable
-
-        if not getattr(bus, "connected", False):
+        if not bus.connected:
             raise Unavailable("the broker does not answer")
 
     return check
