@@ -23,11 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
-from letterlock.mail.v1 import mail_pb2 as letterlock_dot_mail_dot_v1_dot_mail__pb2
 from letterlock.options.v1 import options_pb2 as letterlock_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%letterlock/delivery/v1/delivery.proto\x12\x16letterlock.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dletterlock/mail/v1/mail.proto\x1a#letterlock/options/v1/options.proto\"\xdf\x01\n\nQueuedMail\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07mail_id\x18\x02 \x01(\t\x12\x0b\n\x03leg\x18\x03 \x01(\x05\x12?\n\x0c\x64\x65stinations\x18\x04 \x03(\x0b\x32).letterlock.delivery.v1.QueuedDestination\x12-\n\tqueued_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fnext_attempt_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x01\n\x11QueuedDestination\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x12\n\nrecipients\x18\x02 \x01(\x05\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x33\n\x0fnext_attempt_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlast_code\x18\x05 \x01(\t\x12\x17\n\x0flast_reply_code\x18\x06 \x01(\t\"Y\n\x10ListQueueRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"_\n\x11ListQueueResponse\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".letterlock.delivery.v1.QueuedMail\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"?\n\x0cRetryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07mail_id\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\"\x1d\n\rRetryResponse\x12\x0c\n\x04legs\x18\x01 \x01(\x05\"<\n\x0b\x46\x61ilRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07mail_id\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"\x1c\n\x0c\x46\x61ilResponse\x12\x0c\n\x04legs\x18\x01 \x01(\x05\"\x8e\x02\n\nRetryState\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07mail_id\x18\x02 \x01(\t\x12\x0b\n\x03leg\x18\x03 \x01(\x05\x12:\n\nrecipients\x18\x04 \x03(\x0b\x32&.letterlock.delivery.v1.RecipientRetry\x12-\n\tqueued_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x66\x61il\x18\x06 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12\x0c\n\x04note\x18\x08 \x01(\t\x12,\n\x08released\x18\t \x01(\x0b\x32\x1a.letterlock.mail.v1.Sealed\x12\x0e\n\x06sealed\x18\n \x01(\x08\"\xbd\x01\n\x0eRecipientRetry\x12\x10\n\x08position\x18\x01 \x01(\x05\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x33\n\x0fnext_attempt_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlast_code\x18\x05 \x01(\t\x12\x17\n\x0flast_reply_code\x18\x06 \x01(\t\x12\x16\n\x0e\x64\x65lay_reported\x18\x07 \x01(\x08\x32\xae\x02\n\x0cQueueService\x12g\n\tListQueue\x12(.letterlock.delivery.v1.ListQueueRequest\x1a).letterlock.delivery.v1.ListQueueResponse\"\x05\xaa\xbb\x18\x01\x01\x12[\n\x05Retry\x12$.letterlock.delivery.v1.RetryRequest\x1a%.letterlock.delivery.v1.RetryResponse\"\x05\xaa\xbb\x18\x01\x01\x12X\n\x04\x46\x61il\x12#.letterlock.delivery.v1.FailRequest\x1a$.letterlock.delivery.v1.FailResponse\"\x05\xaa\xbb\x18\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%letterlock/delivery/v1/delivery.proto\x12\x16letterlock.delivery.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#letterlock/options/v1/options.proto\"\xdf\x01\n\nQueuedMail\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07mail_id\x18\x02 \x01(\t\x12\x0b\n\x03leg\x18\x03 \x01(\x05\x12?\n\x0c\x64\x65stinations\x18\x04 \x03(\x0b\x32).letterlock.delivery.v1.QueuedDestination\x12-\n\tqueued_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x33\n\x0fnext_attempt_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaa\x01\n\x11QueuedDestination\x12\x0e\n\x06\x64omain\x18\x01 \x01(\t\x12\x12\n\nrecipients\x18\x02 \x01(\x05\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x33\n\x0fnext_attempt_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlast_code\x18\x05 \x01(\t\x12\x17\n\x0flast_reply_code\x18\x06 \x01(\t\"Y\n\x10ListQueueRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"_\n\x11ListQueueResponse\x12\x31\n\x05items\x18\x01 \x03(\x0b\x32\".letterlock.delivery.v1.QueuedMail\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"?\n\x0cRetryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07mail_id\x18\x02 \x01(\t\x12\x0e\n\x06\x64omain\x18\x03 \x01(\t\"\x1d\n\rRetryResponse\x12\x0c\n\x04legs\x18\x01 \x01(\x05\"<\n\x0b\x46\x61ilRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07mail_id\x18\x02 \x01(\t\x12\x0c\n\x04note\x18\x03 \x01(\t\"\x1c\n\x0c\x46\x61ilResponse\x12\x0c\n\x04legs\x18\x01 \x01(\x05\"\xf6\x01\n\nRetryState\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07mail_id\x18\x02 \x01(\t\x12\x0b\n\x03leg\x18\x03 \x01(\x05\x12:\n\nrecipients\x18\x04 \x03(\x0b\x32&.letterlock.delivery.v1.RecipientRetry\x12-\n\tqueued_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x66\x61il\x18\x06 \x01(\x08\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12\x0c\n\x04note\x18\x08 \x01(\t\x12\x0c\n\x04\x66\x61\x63t\x18\t \x01(\x0c\x12\x16\n\x0esome_delivered\x18\n \x01(\x08\"\xbd\x01\n\x0eRecipientRetry\x12\x10\n\x08position\x18\x01 \x01(\x05\x12\x0e\n\x06\x64omain\x18\x02 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x03 \x01(\x05\x12\x33\n\x0fnext_attempt_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlast_code\x18\x05 \x01(\t\x12\x17\n\x0flast_reply_code\x18\x06 \x01(\t\x12\x16\n\x0e\x64\x65lay_reported\x18\x07 \x01(\x08\x32\xae\x02\n\x0cQueueService\x12g\n\tListQueue\x12(.letterlock.delivery.v1.ListQueueRequest\x1a).letterlock.delivery.v1.ListQueueResponse\"\x05\xaa\xbb\x18\x01\x01\x12[\n\x05Retry\x12$.letterlock.delivery.v1.RetryRequest\x1a%.letterlock.delivery.v1.RetryResponse\"\x05\xaa\xbb\x18\x01\x01\x12X\n\x04\x46\x61il\x12#.letterlock.delivery.v1.FailRequest\x1a$.letterlock.delivery.v1.FailResponse\"\x05\xaa\xbb\x18\x01\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,26 +39,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUEUESERVICE'].methods_by_name['Retry']._serialized_options = b'\252\273\030\001\001'
   _globals['_QUEUESERVICE'].methods_by_name['Fail']._loaded_options = None
   _globals['_QUEUESERVICE'].methods_by_name['Fail']._serialized_options = b'\252\273\030\001\001'
-  _globals['_QUEUEDMAIL']._serialized_start=167
-  _globals['_QUEUEDMAIL']._serialized_end=390
-  _globals['_QUEUEDDESTINATION']._serialized_start=393
-  _globals['_QUEUEDDESTINATION']._serialized_end=563
-  _globals['_LISTQUEUEREQUEST']._serialized_start=565
-  _globals['_LISTQUEUEREQUEST']._serialized_end=654
-  _globals['_LISTQUEUERESPONSE']._serialized_start=656
-  _globals['_LISTQUEUERESPONSE']._serialized_end=751
-  _globals['_RETRYREQUEST']._serialized_start=753
-  _globals['_RETRYREQUEST']._serialized_end=816
-  _globals['_RETRYRESPONSE']._serialized_start=818
-  _globals['_RETRYRESPONSE']._serialized_end=847
-  _globals['_FAILREQUEST']._serialized_start=849
-  _globals['_FAILREQUEST']._serialized_end=909
-  _globals['_FAILRESPONSE']._serialized_start=911
-  _globals['_FAILRESPONSE']._serialized_end=939
-  _globals['_RETRYSTATE']._serialized_start=942
-  _globals['_RETRYSTATE']._serialized_end=1212
-  _globals['_RECIPIENTRETRY']._serialized_start=1215
-  _globals['_RECIPIENTRETRY']._serialized_end=1404
-  _globals['_QUEUESERVICE']._serialized_start=1407
-  _globals['_QUEUESERVICE']._serialized_end=1709
+  _globals['_QUEUEDMAIL']._serialized_start=136
+  _globals['_QUEUEDMAIL']._serialized_end=359
+  _globals['_QUEUEDDESTINATION']._serialized_start=362
+  _globals['_QUEUEDDESTINATION']._serialized_end=532
+  _globals['_LISTQUEUEREQUEST']._serialized_start=534
+  _globals['_LISTQUEUEREQUEST']._serialized_end=623
+  _globals['_LISTQUEUERESPONSE']._serialized_start=625
+  _globals['_LISTQUEUERESPONSE']._serialized_end=720
+  _globals['_RETRYREQUEST']._serialized_start=722
+  _globals['_RETRYREQUEST']._serialized_end=785
+  _globals['_RETRYRESPONSE']._serialized_start=787
+  _globals['_RETRYRESPONSE']._serialized_end=816
+  _globals['_FAILREQUEST']._serialized_start=818
+  _globals['_FAILREQUEST']._serialized_end=878
+  _globals['_FAILRESPONSE']._serialized_start=880
+  _globals['_FAILRESPONSE']._serialized_end=908
+  _globals['_RETRYSTATE']._serialized_start=911
+  _globals['_RETRYSTATE']._serialized_end=1157
+  _globals['_RECIPIENTRETRY']._serialized_start=1160
+  _globals['_RECIPIENTRETRY']._serialized_end=1349
+  _globals['_QUEUESERVICE']._serialized_start=1352
+  _globals['_QUEUESERVICE']._serialized_end=1654
 # @@protoc_insertion_point(module_scope)

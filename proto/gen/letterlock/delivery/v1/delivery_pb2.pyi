@@ -1,7 +1,6 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
-from letterlock.mail.v1 import mail_pb2 as _mail_pb2
 from letterlock.options.v1 import options_pb2 as _options_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -96,7 +95,7 @@ class FailResponse(_message.Message):
     def __init__(self, legs: _Optional[int] = ...) -> None: ...
 
 class RetryState(_message.Message):
-    __slots__ = ("tenant", "mail_id", "leg", "recipients", "queued_at", "fail", "actor", "note", "released", "sealed")
+    __slots__ = ("tenant", "mail_id", "leg", "recipients", "queued_at", "fail", "actor", "note", "fact", "some_delivered")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     MAIL_ID_FIELD_NUMBER: _ClassVar[int]
     LEG_FIELD_NUMBER: _ClassVar[int]
@@ -105,8 +104,8 @@ class RetryState(_message.Message):
     FAIL_FIELD_NUMBER: _ClassVar[int]
     ACTOR_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
-    RELEASED_FIELD_NUMBER: _ClassVar[int]
-    SEALED_FIELD_NUMBER: _ClassVar[int]
+    FACT_FIELD_NUMBER: _ClassVar[int]
+    SOME_DELIVERED_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     mail_id: str
     leg: int
@@ -115,9 +114,9 @@ class RetryState(_message.Message):
     fail: bool
     actor: str
     note: str
-    released: _mail_pb2.Sealed
-    sealed: bool
-    def __init__(self, tenant: _Optional[str] = ..., mail_id: _Optional[str] = ..., leg: _Optional[int] = ..., recipients: _Optional[_Iterable[_Union[RecipientRetry, _Mapping]]] = ..., queued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fail: _Optional[bool] = ..., actor: _Optional[str] = ..., note: _Optional[str] = ..., released: _Optional[_Union[_mail_pb2.Sealed, _Mapping]] = ..., sealed: _Optional[bool] = ...) -> None: ...
+    fact: bytes
+    some_delivered: bool
+    def __init__(self, tenant: _Optional[str] = ..., mail_id: _Optional[str] = ..., leg: _Optional[int] = ..., recipients: _Optional[_Iterable[_Union[RecipientRetry, _Mapping]]] = ..., queued_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., fail: _Optional[bool] = ..., actor: _Optional[str] = ..., note: _Optional[str] = ..., fact: _Optional[bytes] = ..., some_delivered: _Optional[bool] = ...) -> None: ...
 
 class RecipientRetry(_message.Message):
     __slots__ = ("position", "domain", "attempts", "next_attempt_at", "last_code", "last_reply_code", "delay_reported")
