@@ -94,10 +94,9 @@ class Supervisor:
             if child.process is None or child.process.poll() is not None:
                 continue
             child.process.terminate()
-            deadline = time.monotonic() + _STOP_WITHIN
-            while child.process.poll() is None and time.monotonic() < deadline:
-                await asyncio.sleep(0.02)
-            if child.process.poll() is None:
+            try:
+                await asyncio.to_thread(child.process.wait, _STOP_WITHIN)
+            except subprocess.TimeoutExpired:
                 _log.error("process.killed", component=child.name)
                 child.process.kill()
                 child.process.wait()
