@@ -1,0 +1,1 @@
+"""Delivery's ways out: DNS, SMTP, the queue in the broker, RPC."""
