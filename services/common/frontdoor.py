@@ -105,7 +105,7 @@ class _Forward(grpc.GenericRpcHandler):
         channel = self._route(method)
         if channel is None:
             return None  # UNIMPLEMENTED
-        call = channel.stream_stream(method)
+        call: Any = channel.stream_stream(method)
 
         async def forward(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
             metadata = tuple((k, v) for k, v in context.invocation_metadata() or () if k not in _HOP_BY_HOP)
