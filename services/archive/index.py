@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -203,11 +203,11 @@ class IndexFeed:
                 pause = _TICK
                 _log.error("index.catch_up_failed", code=type(error).__name__, again_in=pause)
             self._kick.clear()
-            try:
-                # A kick after a failure must not turn the pause into a busy loop.
-                await asyncio.wait_for(self._kick.wait(), pause) if not failures else await asyncio.sleep(pause)
-            except TimeoutError:
-                pass
+            if failures:  # a kick must not turn the pause into a busy loop
+                await asyncio.sleep(pause)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._kick.wait(), pause)
 
     async def _replay(self, tenant: TenantId) -> None:
         place = self._places.setdefault(tenant, _Place())

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
 from letterlock.archive.v1 import record_pb2
 from letterlock.mail.v1 import mail_pb2
+
 from services.archive.adapters import wire
 from services.archive.core.fold import MailState
 from services.archive.segments import Segments
@@ -85,10 +87,8 @@ class Recorder:
             await asyncio.gather(*self._writing, return_exceptions=True)
 
     async def _write(self, tenant: TenantId, batch: _Batch) -> None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(batch.full.wait(), self._window)
-        except TimeoutError:
-            pass
         if self._batches.get(tenant) is batch:
             del self._batches[tenant]
         try:

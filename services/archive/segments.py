@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from letterlock.archive.v1 import record_pb2
+
 from services.archive.adapters import wire
 from services.archive.core import framing
 from services.archive.core.fold import MailState

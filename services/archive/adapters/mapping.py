@@ -17,6 +17,19 @@ _KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 256}
 _TIME: dict[str, Any] = {"type": "date", "format": "epoch_millis"}
 _STORED: dict[str, Any] = {"type": "keyword", "index": False, "doc_values": False}
 
+_CODES = [
+    "direction",
+    "directions",
+    "origin",
+    "decision_origin",
+    "dispositions",
+    "transforms",
+    "rules",
+    "not_inspected",
+    "states",
+    "codes",
+]
+
 PROPERTIES: dict[str, Any] = {
     "tenant": {"type": "keyword"},
     "mail_id": {"type": "keyword"},
@@ -31,21 +44,7 @@ PROPERTIES: dict[str, Any] = {
     "revision": {"type": "long"},
     "final": {"type": "boolean"},
     "inspected": {"type": "boolean"},
-    **{
-        name: _KEYWORD
-        for name in (
-            "direction",
-            "directions",
-            "origin",
-            "decision_origin",
-            "dispositions",
-            "transforms",
-            "rules",
-            "not_inspected",
-            "states",
-            "codes",
-        )
-    },
+    **dict.fromkeys(_CODES, _KEYWORD),
     "fates": _STORED,
     "segments": _STORED,
     "detail": {"type": "object", "enabled": False},

@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -43,6 +43,8 @@ _log = log.get(__name__)
 _ROUNDS = 8
 """How often a write is tried again after it met another's."""
 _CACHED = 5_000
+_SLICE = 2_000
+"""Documents that are merged and written together; they must fit into the cache."""
 _PAGE = 500
 _BULK_BYTES = 8 << 20
 
@@ -107,6 +109,7 @@ class OpenSearchIndex:
         self._config = config
         self._cache: OrderedDict[_Key, _Known] = OrderedDict()
         self._months: set[str] = set()
+        self._seen = ""
 
     async def close(self) -> None:
         """Give up the connections."""
@@ -121,24 +124,13 @@ class OpenSearchIndex:
         """See `ports.Index`."""
         with _translated():
             generation = await self._generation()
-            if generation:
-                return generation
+            if not generation:
+                generation = await self._make()
+        if generation != self._seen:
+            self._seen = generation
             self._months.clear()
             self._cache.clear()
-            await self._client.indices.put_index_template(
-                name=f"{mapping.MAIL}-v{mapping.VERSION}",
-                body=mapping.template(
-                    replicas=self._config.replicas, refresh_seconds=self._config.refresh_interval.total_seconds()
-                ),
-            )
-            await self._create_index(mapping.META, mapping.meta(replicas=self._config.replicas))
-            try:
-                await self._client.create(
-                    index=mapping.META, id="generation", body={"generation": secrets.token_hex(8)}
-                )
-            except ConflictError:
-                pass  # another archive was first
-            return await self._generation()
+        return generation
 
     async def write(self, states: Sequence[MailState]) -> int:
         """See `ports.Index`."""
@@ -146,6 +138,11 @@ class OpenSearchIndex:
         for state in states:
             key = state.tenant, state.mail_id
             waiting[key] = state if key not in waiting else waiting[key].merge(state)
+        keys = list(waiting)
+        slices = (keys[start : start + _SLICE] for start in range(0, len(keys), _SLICE))
+        return sum([await self._write({key: waiting[key] for key in part}) for part in slices])
+
+    async def _write(self, waiting: dict[_Key, MailState]) -> int:
         refused = 0
         for _ in range(_ROUNDS):
             if not waiting:
@@ -214,6 +211,18 @@ class OpenSearchIndex:
                 )
             except NotFoundError as error:
                 raise Unavailable("the index was lost") from error
+
+    async def _make(self) -> str:
+        await self._client.indices.put_index_template(
+            name=f"{mapping.MAIL}-v{mapping.VERSION}",
+            body=mapping.template(
+                replicas=self._config.replicas, refresh_seconds=self._config.refresh_interval.total_seconds()
+            ),
+        )
+        await self._create_index(mapping.META, mapping.meta(replicas=self._config.replicas))
+        with suppress(ConflictError):  # another archive was first
+            await self._client.create(index=mapping.META, id="generation", body={"generation": secrets.token_hex(8)})
+        return await self._generation()
 
     async def _generation(self) -> str:
         try:

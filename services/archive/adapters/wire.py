@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from google.protobuf.message import DecodeError
 from google.protobuf.timestamp_pb2 import Timestamp
-
 from letterlock.archive.v1 import archive_pb2, record_pb2
 from letterlock.mail.v1 import mail_pb2
+
 from services.archive.core import document
 from services.archive.core.fold import DIRECTIONS, DISPOSITIONS, STATES, Decided, Event, Leg, MailState
 from services.common.errors import Corrupt
