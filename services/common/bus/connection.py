@@ -52,7 +52,8 @@ class Connection:
     """A connection that comes back by itself; made by `open`."""
 
     def __init__(self, client: Client, service: str) -> None:
-        self._client, self._service = client, service
+        self.service = service
+        self._client = client
         self._waiting: dict[str, tuple[str, Callable[[Msg | Error], None]]] = {}
         self._tokens = itertools.count(1)
         self._inboxes = itertools.count(1)
@@ -226,22 +227,22 @@ class Connection:
     async def _failed(self, error: Exception) -> None:
         if found := _DENIED.search(str(error)):
             verb, subject = found[1].lower(), found[2]
-            _log.error("bus.denied", service=self._service, verb=verb, subject=subject)
+            _log.error("bus.denied", service=self.service, verb=verb, subject=subject)
             for wanted, sink in list(self._waiting.values()):
                 # The server may say the subject in its own case.
                 if verb == "publish" and wanted.lower() == subject.lower():
                     sink(Denied("this service may not use this subject", subject=subject))
             return
-        _log.debug("bus.connection_error", service=self._service, error=type(error).__name__)
+        _log.debug("bus.connection_error", service=self.service, error=type(error).__name__)
 
     async def _disconnected(self) -> None:
         if not self.closed:
-            _log.warning("bus.disconnected", service=self._service)
+            _log.warning("bus.disconnected", service=self.service)
         for _, sink in list(self._waiting.values()):
             sink(DeadlineExceeded("the connection to the broker broke"))
 
     async def _reconnected(self) -> None:
-        _log.info("bus.reconnected", service=self._service)
+        _log.info("bus.reconnected", service=self.service)
         for callback in list(self._on_reconnect):
             callback()
 

@@ -13,7 +13,7 @@ from services.common import log
 from services.common.bus import Entry
 from services.common.bus.connection import Connection, plain_headers
 from services.common.bus.publishing import check_ack
-from services.common.errors import AlreadyExists, Conflict, InvalidInput, Unavailable
+from services.common.errors import AlreadyExists, Conflict, Denied, InvalidInput, Unavailable
 
 _log = log.get(__name__)
 _OPERATION, _EXPECTED = "KV-Operation", "Nats-Expected-Last-Subject-Sequence"
@@ -25,8 +25,8 @@ _BATCH = 512
 class NatsBucket:
     """A bucket of the broker."""
 
-    def __init__(self, connection: Connection, name: str) -> None:
-        self._connection, self._name = connection, name
+    def __init__(self, connection: Connection, name: str, *, writable: bool = True) -> None:
+        self._connection, self._name, self._writable = connection, name, writable
         self._prefix = f"$KV.{name}."
 
     async def get(self, key: str) -> Entry | None:
@@ -117,6 +117,9 @@ class NatsBucket:
 
     async def _set(self, key: str, value: bytes, headers: dict[str, str]) -> int:
         subject = self._subject(key)
+        if not self._writable:
+            # The broker would refuse it too, and log it as an attempt.
+            raise Denied("this service may not write this bucket")
         answer = await self._connection.request(subject, value, timeout=_TIMEOUT, headers=headers)
         return check_ack(answer.data).sequence
 
@@ -180,7 +183,9 @@ class _View:
         if anew:
             self._known.clear()
         for entry in entries:
-            if self.heard(entry):
+            told = entry.key in self._known
+            # What was deleted before anybody told us of it is no news.
+            if self.heard(entry) and (told or entry.value is not None):
                 changes.append(entry)
         return changes
 

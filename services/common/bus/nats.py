@@ -16,7 +16,7 @@ from services.common.bus.connection import Connection, plain_headers
 from services.common.bus.kv import NatsBucket, read_directly
 from services.common.bus.publishing import check_ack
 from services.common.bus.pull import Puller
-from services.common.bus.streams import BUCKETS, CONSUMERS, Consumer, schedule_subject, stream_of
+from services.common.bus.streams import BUCKETS, CONSUMERS, USERS, Consumer, schedule_subject, stream_of
 from services.common.errors import Busy, DeadlineExceeded, InvalidInput, NoResponders, Unavailable
 
 _log = log.get(__name__)
@@ -132,7 +132,8 @@ class NatsBus:
         """A bucket named in `bus/streams.py`."""
         if name not in BUCKETS:
             raise InvalidInput("no such bucket", field="name")
-        return NatsBucket(self._connection, name)
+        user = USERS.get(self._connection.service)
+        return NatsBucket(self._connection, name, writable=user is None or f"$KV.{name}.>" in user.publish)
 
     async def lag(self, consumer: str) -> int:
         """Messages a consumer has not acked: pending and in flight."""
