@@ -1,0 +1,1 @@
+"""The key keeper; later the sealer of mail."""
