@@ -1,0 +1,121 @@
+"""The commands that are more than one call."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from services.cli import views, world
+from services.cli.command import Command
+from services.cli.plain import plain
+from services.cli.request import contents, fill
+from services.cli.session import Failure, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is printed, and how it ended."""
+
+    document: Any
+    view: Callable[[Any], str] | None = None
+    status: int = 0
+    error: str = ""
+
+
+def check(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
+    """Every mistake of a policy document; failed when there is one."""
+    request = session.request(command.rpc)
+    fill(request, command, values, tenant=session.where.tenant)
+    answer = plain(session.call(command.rpc, request))
+    document = {"items": answer["mistakes"], "rules": answer["rules"]}
+    return Result(document, views.mistakes, *_count(answer["mistakes"], "the policy document"))
+
+
+def trace(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
+    """What would be decided for a mail; a draft that cannot be used is told like `check`."""
+    request = session.request(command.rpc)
+    fill(request, command, values, tenant=session.where.tenant)
+    answer = plain(session.call(command.rpc, request))
+    if answer["mistakes"]:
+        document = {"items": answer["mistakes"], "rules": 0}
+        return Result(document, views.mistakes, *_count(answer["mistakes"], "the draft"))
+    return Result({"decision": answer["decision"]}, views.decision)
+
+
+def _count(mistakes: list[dict[str, Any]], what: str) -> tuple[int, str]:
+    if not mistakes:
+        return 0, ""
+    number = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    first = views.place(mistakes[0]) + views.printable(mistakes[0]["reason"])
+    return 1, f"{what} has {number}; {first}"
+
+
+def reindex(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
+    """Replay all segments; progress goes to stderr when it is a terminal."""
+    request = session.request(command.rpc)
+    fill(request, command, values, tenant=session.where.tenant)
+    document: dict[str, Any] = {}
+    for message in session.stream(command.rpc, request):
+        document = plain(message)
+        if sys.stderr.isatty():
+            sys.stderr.write(
+                f"\r{document['segments_done']}/{document['segments']} segments, {document['mails']} mails "
+            )
+            sys.stderr.flush()
+    if sys.stderr.isatty():
+        sys.stderr.write("\n")
+    if not document.get("done"):
+        raise Failure("the reindex ended early: run it again, it goes on where it was", 5)
+    return Result(document)
+
+
+def health(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
+    """The standard gRPC health answer; unavailable when it is not `serving`."""
+    status = session.serving()
+    document = {"status": status, "server": session.where.server}
+    if status == "serving":
+        return Result(document)
+    return Result(document, status=5, error=f"{session.where.server} is {status}: ask again, or see letterlock status")
+
+
+def version(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
+    """Of this command, and of the server when it answers."""
+    try:
+        answer = plain(session.call(command.rpc, session.request(command.rpc), timeout=3))
+        server = answer["version"]
+    except Failure:
+        server = None
+    return Result({"version": own_version(), "server": server})
+
+
+def own_version() -> str:
+    """The version of the installed package."""
+    try:
+        return metadata.version("letterlock")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def apply(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
+    """Send the world file with the files it names; the difference comes back."""
+    name = values["file"]
+    text = world.resolve(contents("-").decode(), Path()) if name == "-" else world.load(Path(name))
+    request = session.request(command.rpc)
+    fill(request, command, {**values, "file": text}, tenant="")
+    answer = plain(session.call(command.rpc, request))
+    document = {"items": answer["changes"], "warnings": answer["warnings"], "dry_run": bool(values.get("dry_run"))}
+    return Result(document)
+
+
+RUN: dict[str, Callable[[Session, Command, Mapping[str, Any]], Result]] = {
+    "apply": apply,
+    "check": check,
+    "health": health,
+    "reindex": reindex,
+    "trace": trace,
+    "version": version,
+}

@@ -1,0 +1,236 @@
+"""Every command, one row each. A new RPC is a new row."""
+
+from __future__ import annotations
+
+from services.cli import views
+from services.cli.command import Argument, Command
+
+
+def _word(name: str, path: str, help: str) -> Argument:
+    return Argument(name, path, help, required=True, metavar=name.upper())
+
+
+_REVISION = Argument("--revision", "revision", "only if this is still the newest revision", "number")
+_NOTE = Argument("--note", "note", "why, kept with the record")
+_MAIL = _word("mail_id", "mail_id", "the mail's id, as the 250 said it")
+
+
+def _noun(
+    noun: str, plural: str, rpc: str, key: Argument, fields: tuple[Argument, ...], columns: tuple[str, ...]
+) -> tuple[Command, ...]:
+    """The five verbs of a kind of directory document; `rpc` is (singular, plural) in the RPCs' names."""
+    single, many = rpc.split("/")
+    service = "directory.DirectoryService"
+    own = tuple(Argument(a.name, f"{noun_field(noun)}.{a.path}", a.help, a.kind, a.choices, a.short) for a in fields)
+    created = Argument(key.name, f"{noun_field(noun)}.{key.path}", key.help, required=True, metavar=key.metavar)
+    if noun == "apikey":
+        named: tuple[Argument, ...] = ()
+    else:
+        named = (created,)
+    return (
+        Command(noun, "list", f"every {noun}", f"{service}.List{many}", items=plural, columns=columns),
+        Command(noun, "get", f"one {noun}", f"{service}.Get{single}", (key,), one=noun_field(noun), columns=columns),
+        Command(
+            noun, "create", f"make a {noun}", f"{service}.Create{single}", (*named, *own, *_extra(noun)),
+            one=noun_field(noun), columns=columns, request_id=True,
+            shape=views.with_secret if noun == "apikey" else None,
+            view=views.new_key if noun == "apikey" else None,
+        ),
+        Command(
+            noun, "update", f"change what is given of a {noun}", f"{service}.Update{single}", (key, *own, _REVISION),
+            one=noun_field(noun), columns=columns, update=noun_field(noun),
+        ),
+        Command(
+            noun, "delete", f"remove a {noun}", f"{service}.Delete{single}", (key, _REVISION),
+            shape=lambda answer, values: {"deleted": values[key.key]}, view=lambda document: "deleted\n",
+        ),
+    )  # fmt: skip
+
+
+def noun_field(noun: str) -> str:
+    """The noun as the requests spell it."""
+    return {"apikey": "api_key"}.get(noun, noun)
+
+
+def _extra(noun: str) -> tuple[Argument, ...]:
+    if noun != "apikey":
+        return ()
+    return (Argument("--secret-file", "secret", "a file with the token; without it one is made", "secret"),)
+
+
+def _name(help: str) -> Argument:
+    return _word("name", "name", help)
+
+
+DIRECTORY = (
+    *_noun(
+        "tenant", "tenants", "Tenant/Tenants", _name("the tenant's name"),
+        (
+            Argument("--next-hop", "next_hop.address", "HOST:PORT where mail for its own domains goes"),
+            Argument("--next-hop-tls", "next_hop.tls", "TLS on that way", "choice", ("none", "opportunistic", "required")),
+            Argument("--smarthost", "smarthost.address", "HOST:PORT where its mail to the world goes"),
+            Argument("--smarthost-tls", "smarthost.tls", "TLS on that way", "choice", ("none", "opportunistic", "required")),
+            Argument("--keep-refused", "keep_refused", "keep mail that policy refuses", "switch"),
+            Argument("--bare-newlines", "bare_newlines", "bare CR, LF and NUL in content", "choice", ("refuse", "normalise")),
+            Argument("--retention", "retention", "how long mail is kept, such as 7y"),
+            Argument("--approvals", "approvals", "approvals that reading archived mail needs", "number"),
+            Argument("--suspended", "suspended", "take no mail for it", "switch"),
+            Argument("--limit", "limits", "NAME=NUMBER, may be repeated", "pair"),
+        ),
+        ("name", "id", "next_hop", "smarthost", "retention", "suspended", "policy_revision", "revision"),
+    ),
+    *_noun(
+        "domain", "domains", "Domain/Domains", _name("the domain"),
+        (Argument("--recipients", "recipients", "which addresses exist", "choice", ("any", "listed", "call_ahead")),),
+        ("name", "recipients", "revision"),
+    ),
+    *_noun(
+        "connector", "connectors", "Connector/Connectors", _name("the connector's name"),
+        (
+            Argument("--network", "networks", "CIDR it comes from; may be repeated", "list"),
+            Argument("--tls-client", "tls_client", "name in its TLS client certificate; may be repeated", "list"),
+            Argument("--sender", "senders", "glob of its MAIL FROM; may be repeated", "list"),
+            Argument("--username", "username", "how it logs in"),
+            Argument("--password-file", "password", "a file with its password (-: stdin)", "secret"),
+        ),
+        ("name", "networks", "tls_client", "senders", "username", "revision"),
+    ),
+    *_noun(
+        "person", "people", "Person/People", _word("address", "address", "the person's address"),
+        (
+            Argument("--role", "roles", "user, reviewer, auditor, approver, tenant_admin, data_protection_officer", "list"),
+            Argument("--alias", "aliases", "another address of theirs; may be repeated", "list"),
+            Argument("--password-file", "password", "a file with their password (-: stdin)", "secret"),
+            Argument("--disabled", "disabled", "may not log in", "switch"),
+        ),
+        ("address", "roles", "aliases", "has_password", "disabled", "revision"),
+    ),
+    *_noun(
+        "group", "groups", "Group/Groups", _name("the group's name"),
+        (
+            Argument("--member", "members", "an address; may be repeated", "list"),
+            Argument("--address", "address", "members may send under this address"),
+        ),
+        ("name", "members", "address", "revision"),
+    ),
+    *_noun(
+        "apikey", "api_keys", "ApiKey/ApiKeys", _word("id", "id", "the key's id"),
+        (
+            Argument("--name", "name", "what it is for"),
+            Argument("--owner", "owner", "address of the person it speaks for, or an operator's name"),
+            Argument("--operator", "operator", "installation-wide", "switch"),
+        ),
+        ("id", "name", "owner", "operator", "created_at", "revision"),
+    ),
+)  # fmt: skip
+
+_FILE = Argument("--file", "document", "the document (-: stdin)", "content", short="-f", required=True, metavar="FILE")
+_DRAFT = Argument("--file", "document", "a draft instead of the policy in force", "content", short="-f", metavar="FILE")
+
+POLICY = (
+    Command(
+        "policy", "get", "the document of a revision, by default the newest", "policy.PolicyService.Get",
+        (Argument("--revision", "revision", "which one", "number"),), view=views.policy_document,
+    ),
+    Command(
+        "policy", "apply", "check a document and put it in force", "policy.PolicyService.Apply",
+        (
+            _FILE, _NOTE,
+            Argument("--expected-revision", "expected_revision", "only if this is still the newest", "number"),
+        ),
+        view=views.applied,
+    ),
+    Command("policy", "check", "say what is wrong with a document", "policy.PolicyService.Check", (_FILE,), run="check"),
+    Command(
+        "policy", "history", "every revision, newest first", "policy.PolicyService.History", items="revisions",
+        columns=("number", "applied_at", "actor", "rules", "note"),
+    ),
+    Command(
+        "policy", "rollback", "put an old revision in force again", "policy.PolicyService.Rollback",
+        (Argument("revision", "revision", "its number", "number", required=True, metavar="REVISION"), _NOTE),
+        one="revision", columns=("number", "applied_at", "actor", "rules", "note"),
+    ),
+    Command(
+        "policy", "trace", "what would be decided for a mail, and why; nothing is kept or sent",
+        "policy.PolicyService.Trace",
+        (
+            Argument("--eml", "mail", "the mail, as it would arrive (-: stdin)", "bytes", required=True, metavar="FILE"),
+            _DRAFT,
+            Argument("--from", "sender", "envelope sender; by default the From header's", metavar="ADDRESS"),
+            Argument("--to", "recipients", "envelope recipient, may be repeated; by default To and Cc", "list"),
+            Argument("--direction", "direction", "by default from the addresses", "choice", ("inbound", "outbound", "internal")),
+            Argument("--tls", "tls", "as if it came by TLS", "flag"),
+            Argument("--at", "at", "at this time, such as 2026-11-24T09:00:00Z"),
+        ),
+        run="trace", view=views.decision,
+    ),
+)  # fmt: skip
+
+_HOLD = {"id": "hold_id"}
+_HOLD_COLUMNS = ("hold_id", "state", "direction", "sender", "recipients", "rule", "held_at", "expires_at")
+
+
+def _decide(verb: str, help: str) -> Command:
+    return Command(
+        "hold", verb, help, f"quarantine.HoldService.{verb.title()}Hold", (_word("hold", "id", "the hold's id"), _NOTE),
+        one="hold", rename=_HOLD, columns=("hold_id", "state", "decided_by", "decided_at", "note"),
+    )  # fmt: skip
+
+
+MAIL = (
+    Command("mail", "status", "each recipient's fate, and the events that led to it", "archive.ArchiveService.MailStatus",
+            (_MAIL,), view=views.mail_status),
+    Command("mail", "why", "the decision, and the rules that made it", "archive.ArchiveService.MailWhy",
+            (_MAIL,), view=views.decision),
+    Command("hold", "list", "mail that waits for you", "quarantine.HoldService.ListHolds",
+            (Argument("--all", "include_decided", "decided ones too", "flag"),),
+            items="holds", rename=_HOLD, columns=_HOLD_COLUMNS),
+    Command("hold", "show", "one hold", "quarantine.HoldService.GetHold", (_word("hold", "id", "the hold's id"),),
+            one="hold", rename=_HOLD, view=views.fields),
+    _decide("release", "let the mail go on its way"),
+    _decide("delete", "drop the mail"),
+    _decide("return", "give the mail back to its sender, with the note"),
+    Command("queue", "list", "mail that waits for its next hop, by domain", "delivery.QueueService.ListQueue",
+            (Argument("--domain", "domain", "only mail to this domain"),), items="items", view=views.queue),
+    Command("queue", "retry", "try again now: one mail, or all to a domain", "delivery.QueueService.Retry",
+            (Argument("mail_id", "mail_id", "the mail", metavar="MAILID"),
+             Argument("--domain", "domain", "all that waits for this domain")), columns=("legs",)),
+    Command("queue", "fail", "give up now; the sender is told", "delivery.QueueService.Fail",
+            (_MAIL, _NOTE), columns=("legs",)),
+    Command("archive", "coverage", "how many stored mails a search can find, and why not the others",
+            "archive.ArchiveService.Coverage", view=views.coverage),
+    Command("archive", "reindex", "replay the store's index segments into the index, with progress",
+            "archive.ArchiveService.Reindex", run="reindex", columns=("segments", "mails", "done")),
+)  # fmt: skip
+
+SYSTEM = (
+    Command("status", "", "which nodes run, and on which revision of the directory", "system.SystemService.Status",
+            view=views.system_status),
+    Command("health", "", "whether the installation answers", run="health", columns=("status",)),
+    Command("version", "", "of this command and of the server", "system.SystemService.Version", run="version",
+            columns=("version", "server")),
+    Command("apply", "", "make the directory say what a world file says", "directory.DirectoryService.ApplyWorld",
+            (Argument("--file", "document", "the world file", short="-f", required=True, metavar="FILE"),
+             Argument("--dry-run", "dry_run", "only say what would change", "flag")),
+            run="apply", view=views.changes),
+)  # fmt: skip
+
+COMMANDS = (*DIRECTORY, *POLICY, *MAIL, *SYSTEM)
+
+NOUNS = {
+    "tenant": "organisations that are hosted here",
+    "domain": "a tenant's domains",
+    "connector": "a tenant's mail systems",
+    "person": "a tenant's people",
+    "group": "named addresses of a tenant",
+    "apikey": "tokens of people, automation and operators",
+    "policy": "a tenant's rules",
+    "mail": "what became of a mail, and why; no content",
+    "hold": "mail that waits for a person's decision",
+    "queue": "mail that waits for its next hop",
+    "archive": "what is kept, and how much of it can be found",
+    "status": "",
+    "health": "",
+    "version": "",
+    "apply": "",
+}
