@@ -1,0 +1,1 @@
+"""The sides of `ingress` that touch the world: SMTP, the spool, passwords."""
