@@ -67,7 +67,10 @@ def parse(words: Sequence[str]) -> Parsed | Help:
     parser = command_parser(command)
     if asks:
         return Help(parser.format_help())
-    found = vars(parser.parse_args([*options, "--", *rest]))
+    most = sum(a.positional for a in command.arguments)
+    if len(rest) > most:
+        raise Usage(f"unexpected word {rest[most]!r} (see: letterlock {command.name} --help)")
+    found = vars(parser.parse_args([*options, "--", *rest] if rest else options))
     mine = {a.key for a in command.arguments}
     return Parsed(
         command,
@@ -85,12 +88,8 @@ def overview() -> str:
         lines.append(f"  {noun:<{width}}{about or _COMMANDS_OF[noun][0].help}")
         if verbs:
             lines.append(f"  {'':<{width}}{' · '.join(verbs)}")
-    lines += [
-        "",
-        "to run it: letterlock dev | serve | setup | config (see: letterlock dev --help)",
-        "",
-        "options of every command:",
-    ]
+    lines += ["", "to run it: letterlock dev | serve | setup | config (see: letterlock dev --help)"]
+    lines += ["", "options of every command:"]
     for option in _GLOBAL:
         lines.append(f"  {', '.join(option.flags):<{width + 8}}{option.help}")
     lines += ["", "exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 denied, 5 unavailable"]

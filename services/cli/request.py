@@ -78,9 +78,7 @@ def _assign(request: Message, argument: Argument, value: Any) -> None:
             getattr(target, last).update(value)
         elif descriptor.enum_type is not None:
             setattr(target, last, _enum(descriptor.enum_type, value))
-        elif (
-            descriptor.message_type is not None and descriptor.message_type.full_name == Timestamp.DESCRIPTOR.full_name
-        ):
+        elif descriptor.message_type is Timestamp.DESCRIPTOR:
             getattr(target, last).FromJsonString(value)
         else:
             setattr(target, last, value)

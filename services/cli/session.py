@@ -165,13 +165,12 @@ class Session:
         """The error with where it is and what to do, on one line."""
         code = error.code() if isinstance(error, grpc.Call) else grpc.StatusCode.UNKNOWN
         details = (error.details() if isinstance(error, grpc.Call) else "") or code.name.lower()
+        server = self.where.server
         match code:
             case grpc.StatusCode.UNAVAILABLE if not _answered(error):
-                details = f"no answer from {self.where.server}: is Letterlock running there? (--server, LETTERLOCK_SERVER, LETTERLOCK_CA)"
+                details = f"no answer from {server}: is it running there? (--server, LETTERLOCK_SERVER, LETTERLOCK_CA)"
             case grpc.StatusCode.DEADLINE_EXCEEDED:
-                details = (
-                    f"no answer from {self.where.server} in {self.where.timeout:g} s: try again, or give --timeout"
-                )
+                details = f"no answer from {server} in {self.where.timeout:g} s: try again, or give --timeout"
             case grpc.StatusCode.UNAUTHENTICATED:
                 details += ": give an API key with --token or LETTERLOCK_TOKEN"
         violations = [f"{v.field}: {v.description}" if v.field else v.description for v in _violations(error)]

@@ -11,6 +11,9 @@ def _word(name: str, path: str, help: str) -> Argument:
 
 
 _REVISION = Argument("--revision", "revision", "only if this is still the newest revision", "number")
+_TLS = ("none", "opportunistic", "required")
+_DIRECTIONS = ("inbound", "outbound", "internal")
+_ROLES = "user, reviewer, auditor, approver, tenant_admin or data_protection_officer"
 _NOTE = Argument("--note", "note", "why, kept with the record")
 _MAIL = _word("mail_id", "mail_id", "the mail's id, as the 250 said it")
 
@@ -67,11 +70,11 @@ DIRECTORY = (
         "tenant", "tenants", "Tenant/Tenants", _name("the tenant's name"),
         (
             Argument("--next-hop", "next_hop.address", "HOST:PORT where mail for its own domains goes"),
-            Argument("--next-hop-tls", "next_hop.tls", "TLS on that way", "choice", ("none", "opportunistic", "required")),
+            Argument("--next-hop-tls", "next_hop.tls", "TLS on that way", "choice", _TLS),
             Argument("--smarthost", "smarthost.address", "HOST:PORT where its mail to the world goes"),
-            Argument("--smarthost-tls", "smarthost.tls", "TLS on that way", "choice", ("none", "opportunistic", "required")),
+            Argument("--smarthost-tls", "smarthost.tls", "TLS on that way", "choice", _TLS),
             Argument("--keep-refused", "keep_refused", "keep mail that policy refuses", "switch"),
-            Argument("--bare-newlines", "bare_newlines", "bare CR, LF and NUL in content", "choice", ("refuse", "normalise")),
+            Argument("--bare-newlines", "bare_newlines", "bare CR, LF and NUL", "choice", ("refuse", "normalise")),
             Argument("--retention", "retention", "how long mail is kept, such as 7y"),
             Argument("--approvals", "approvals", "approvals that reading archived mail needs", "number"),
             Argument("--suspended", "suspended", "take no mail for it", "switch"),
@@ -98,7 +101,7 @@ DIRECTORY = (
     *_noun(
         "person", "people", "Person/People", _word("address", "address", "the person's address"),
         (
-            Argument("--role", "roles", "user, reviewer, auditor, approver, tenant_admin, data_protection_officer", "list"),
+            Argument("--role", "roles", _ROLES, "list"),
             Argument("--alias", "aliases", "another address of theirs; may be repeated", "list"),
             Argument("--password-file", "password", "a file with their password (-: stdin)", "secret"),
             Argument("--disabled", "disabled", "may not log in", "switch"),
@@ -140,7 +143,9 @@ POLICY = (
         ),
         view=views.applied,
     ),
-    Command("policy", "check", "say what is wrong with a document", "policy.PolicyService.Check", (_FILE,), run="check"),
+    Command(
+        "policy", "check", "say what is wrong with a document", "policy.PolicyService.Check", (_FILE,), run="check",
+    ),
     Command(
         "policy", "history", "every revision, newest first", "policy.PolicyService.History", items="revisions",
         columns=("number", "applied_at", "actor", "rules", "note"),
@@ -154,11 +159,11 @@ POLICY = (
         "policy", "trace", "what would be decided for a mail, and why; nothing is kept or sent",
         "policy.PolicyService.Trace",
         (
-            Argument("--eml", "mail", "the mail, as it would arrive (-: stdin)", "bytes", required=True, metavar="FILE"),
+            Argument("--eml", "mail", "the mail as it would arrive (-: stdin)", "bytes", required=True, metavar="FILE"),
             _DRAFT,
             Argument("--from", "sender", "envelope sender; by default the From header's", metavar="ADDRESS"),
             Argument("--to", "recipients", "envelope recipient, may be repeated; by default To and Cc", "list"),
-            Argument("--direction", "direction", "by default from the addresses", "choice", ("inbound", "outbound", "internal")),
+            Argument("--direction", "direction", "by default from the addresses", "choice", _DIRECTIONS),
             Argument("--tls", "tls", "as if it came by TLS", "flag"),
             Argument("--at", "at", "at this time, such as 2026-11-24T09:00:00Z"),
         ),
@@ -178,8 +183,8 @@ def _decide(verb: str, help: str) -> Command:
 
 
 MAIL = (
-    Command("mail", "status", "each recipient's fate, and the events that led to it", "archive.ArchiveService.MailStatus",
-            (_MAIL,), view=views.mail_status),
+    Command("mail", "status", "each recipient's fate, and the events that led to it",
+            "archive.ArchiveService.MailStatus", (_MAIL,), view=views.mail_status),
     Command("mail", "why", "the decision, and the rules that made it", "archive.ArchiveService.MailWhy",
             (_MAIL,), view=views.decision),
     Command("hold", "list", "mail that waits for you", "quarantine.HoldService.ListHolds",
