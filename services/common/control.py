@@ -22,6 +22,7 @@ import orjson
 
 from services.common import log
 from services.common.bus import Bus, Entry
+from services.common.bus.streams import ACCESS
 from services.common.control_documents import INSTALLATION_KINDS, KINDS, build
 from services.common.control_store import ControlStore, Document, Documents, encode_key
 from services.common.directory import Directory
@@ -71,6 +72,8 @@ class Control:
         self._dirty = False
         self._timer: asyncio.TimerHandle | None = None
         self._callbacks: list[Callable[[Directory], None]] = []
+        # Only who writes documents may write their cache; the broker refuses the others.
+        self._may_cache = node not in ACCESS or "control" in ACCESS[node].writes
         self._snapshot = asyncio.Event()
         self._kick = asyncio.Event()
         self._loaded = False
@@ -86,6 +89,10 @@ class Control:
     def revision(self) -> int:
         """Grows with every change; nodes with equal revisions have seen the same documents."""
         return self.directory.revision
+
+    def documents(self) -> Documents:
+        """The newest revision of everything the directory is made from, deletions included."""
+        return list(self._documents.values())
 
     def on_change(self, callback: Callable[[Directory], None]) -> Callable[[], None]:
         """Call `callback` with each new view; returns what ends that."""
@@ -196,6 +203,8 @@ class Control:
             # Cached, and not in the store: an old broker beside a new store. The store is the truth.
             self._documents.pop(place, None)
             self._rebuild_soon()
+            if not self._may_cache:
+                continue
             with suppress(Error):
                 await self._bus.bucket("control").delete("/".join(place))
         self._loaded = True
@@ -276,6 +285,8 @@ class Control:
                 await self.announce()
 
     async def _publish(self, document: Document) -> None:
+        if not self._may_cache:
+            return
         place = _place(document)
         key = "/".join(place)
         bucket = self._bus.bucket("control")

@@ -168,7 +168,7 @@ ACCESS: Mapping[str, Access] = MappingProxyType(
             writes=("control", "factkeys", "nodes"),
         ),
         "audit": Access(publishes=(_AUDIT,), listens=("audit.>",), looks_into=("AUDIT",), writes=("control", "nodes")),
-        "admin": Access(asks=("archive.fates",), writes=("control", "nodes")),
+        "admin": Access(asks=("archive.fates",), writes=("control", "factkeys", "nodes")),
         "portal": Access(),
     }
 )
