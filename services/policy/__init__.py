@@ -1,0 +1,1 @@
+"""Decides what becomes of each recipient of a mail, and says why. Read `decide.py` first."""

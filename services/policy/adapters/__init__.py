@@ -1,0 +1,1 @@
+"""Where policy meets the bus, the control documents and gRPC."""

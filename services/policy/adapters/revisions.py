@@ -1,0 +1,154 @@
+"""Policy revisions as control documents: kind `policy`, key `self`, one immutable object per revision.
+
+A node compiles a revision when it first needs it and keeps it; what it decides
+with is the newest one that control has told it, published whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.common import log
+from services.common.control import Control, Document
+from services.common.errors import Conflict, Corrupt, InvalidInput, NotFound, Unavailable
+from services.common.ids import TenantId
+from services.policy.core.document import Checked, parse
+from services.policy.core.message import Direction
+from services.policy.core.rules import Policy
+from services.policy.core.tree import Mistake
+from services.policy.ports import InForce
+
+KIND, KEY = "policy", "self"
+_log = log.get(__name__)
+_NONE = InForce(Policy(), 0)
+
+
+class Refused(InvalidInput):
+    """A document that cannot be a policy; `mistakes` has each with its line."""
+
+    def __init__(self, mistakes: tuple[Mistake, ...]) -> None:
+        found = tuple((f"line {m.line}: {m.path}" if m.path else f"line {m.line}", m.reason) for m in mistakes)
+        super().__init__("; ".join(str(m) for m in mistakes), field=found[0][0] if found else "", violations=found)
+        self.mistakes = mistakes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One revision with its text."""
+
+    number: int
+    text: str
+    at: datetime
+    actor: str
+    note: str
+    rules: int
+    sha256: str
+
+
+class Revisions:
+    """The tenants' policies over `control`; serves as the port `Policies`."""
+
+    def __init__(self, control: Control, *, cached: int) -> None:
+        self._control, self._cached = control, cached
+        self._compiled: OrderedDict[TenantId, InForce] = OrderedDict()
+
+    def current(self, tenant: TenantId) -> InForce:
+        """The policy in force on this node; raises `Unavailable` when it has one that this version cannot read."""
+        known = self._control.directory.tenant(tenant)
+        if known is None or known.policy is None or known.policy_revision == 0:
+            return _NONE
+        compiled = self._compiled.get(tenant)
+        if compiled is None or compiled.revision != known.policy_revision:
+            # Groups were checked when it was applied; one deleted since is empty, and the rest still holds.
+            policy = parse(str(known.policy.get("document", ""))).policy
+            if policy is None:
+                _log.error("policy.unusable", tenant=tenant, revision=known.policy_revision)
+                raise Unavailable("the policy in force cannot be used by this version", tenant=tenant)
+            compiled = InForce(policy, known.policy_revision)
+            self._compiled[tenant] = compiled
+            _log.info("policy.compiled", tenant=tenant, revision=compiled.revision, rules=len(policy.rules))
+        self._compiled.move_to_end(tenant)
+        while len(self._compiled) > self._cached:
+            self._compiled.popitem(last=False)
+        return compiled
+
+    def group(self, tenant: TenantId, name: str) -> frozenset[str]:
+        """The lower-case addresses in a group of the tenant; empty when there is no such group."""
+        return frozenset(a.lower() for a in self._control.directory.group(tenant, name))
+
+    def direction_of(self, tenant: TenantId, address: str, *, from_stranger: bool) -> Direction:
+        """Inbound or internal for the tenant's own domains, else outbound."""
+        domain = self._control.directory.domain_of(address)
+        if domain is None or domain.tenant != tenant:
+            return "outbound"
+        return "inbound" if from_stranger else "internal"
+
+    async def check(self, tenant: TenantId, text: str) -> Checked:
+        """What is wrong with a document for this tenant, its groups read from the store."""
+        groups = frozenset(d.key for d in await self._control.store.list(tenant, "group") if d.value is not None)
+        return parse(text, groups=groups)
+
+    async def get(self, tenant: TenantId, number: int = 0) -> Stored:
+        """A revision, by default the newest; raises `NotFound`."""
+        document = await self._control.get(tenant, KIND, KEY, number)
+        if document is None or document.value is None:
+            raise NotFound("no such policy revision", public="no such policy revision")
+        return _stored(document, document.value)
+
+    async def apply(
+        self, tenant: TenantId, text: str, *, expected: int | None, note: str, actor: str
+    ) -> tuple[Stored, bool]:
+        """The newest revision, and whether it is new; raises `Refused` or `Conflict`."""
+        checked = await self.check(tenant, text)
+        if checked.policy is None:
+            raise Refused(checked.mistakes)
+        try:
+            newest: Stored | None = await self.get(tenant)
+        except NotFound:
+            newest = None
+        if expected is not None and expected != (newest.number if newest else 0):
+            raise Conflict("another revision is the newest", public="another revision is the newest: read it again")
+        if newest is not None and newest.text == text:
+            return newest, False
+        value = {
+            "document": text,
+            "note": note[:1000],
+            "rules": len(checked.policy.rules),
+            "sha256": hashlib.sha256(text.encode("utf-8", "replace")).hexdigest(),
+        }
+        number = await self._control.put(
+            tenant, KIND, KEY, value, expected=newest.number if newest else None, actor=actor
+        )
+        _log.info("policy.applied", tenant=tenant, revision=number, rules=value["rules"])
+        return await self.get(tenant, number), True
+
+    async def history(self, tenant: TenantId) -> list[Stored]:
+        """Every revision, newest first."""
+        documents = await self._control.history(tenant, KIND, KEY)
+        return [_stored(d, d.value) for d in reversed(documents) if d.value is not None]
+
+    async def rollback(self, tenant: TenantId, number: int, *, note: str, actor: str) -> Stored:
+        """A new revision with the text of an old one; raises `NotFound`, or `Refused` when it is no longer good."""
+        old = await self.get(tenant, number)
+        words = f"rollback to {number}" + (f": {note}" if note else "")
+        return (await self.apply(tenant, old.text, expected=None, note=words, actor=actor))[0]
+
+
+def _stored(document: Document, value: Mapping[str, Any]) -> Stored:
+    try:
+        return Stored(
+            number=document.revision,
+            text=str(value["document"]),
+            at=document.at,
+            actor=document.actor,
+            note=str(value.get("note", "")),
+            rules=int(value.get("rules", 0)),
+            sha256=str(value.get("sha256", "")),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise Corrupt("a policy revision cannot be read") from error

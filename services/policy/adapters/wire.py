@@ -1,0 +1,129 @@
+"""Protobuf to the core's values and back, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from letterlock.mail.v1 import mail_pb2
+from letterlock.policy.v1 import policy_pb2
+
+from services.policy.core.evaluate import Match
+from services.policy.core.lattice import Leg, Verdict
+from services.policy.core.message import Direction, Message, Recipient, Transaction
+from services.policy.core.rules import Disposition
+from services.policy.core.tree import Mistake
+
+_MAX_WHY_RECIPIENTS = 1000
+_MAX_NOT_INSPECTED = 100
+
+DIRECTIONS: Mapping[int, Direction] = {
+    mail_pb2.DIRECTION_INBOUND: "inbound",
+    mail_pb2.DIRECTION_OUTBOUND: "outbound",
+    mail_pb2.DIRECTION_INTERNAL: "internal",
+}
+NUMBERS: Mapping[Direction, mail_pb2.Direction] = {
+    "inbound": mail_pb2.DIRECTION_INBOUND,
+    "outbound": mail_pb2.DIRECTION_OUTBOUND,
+    "internal": mail_pb2.DIRECTION_INTERNAL,
+}
+_DISPOSITIONS: Mapping[Disposition, mail_pb2.Disposition] = {
+    "deliver": mail_pb2.DISPOSITION_DELIVER,
+    "delay": mail_pb2.DISPOSITION_DELAY,
+    "hold": mail_pb2.DISPOSITION_HOLD,
+    "return": mail_pb2.DISPOSITION_RETURN,
+    "refuse": mail_pb2.DISPOSITION_REFUSE,
+    "delete": mail_pb2.DISPOSITION_DELETE,
+}
+
+
+def transaction(envelope: mail_pb2.Envelope) -> Transaction:
+    """The transaction an envelope describes. A direction that is not said counts as outbound: the stricter rules."""
+    return Transaction(
+        sender=envelope.sender,
+        recipients=tuple(Recipient(r.address, DIRECTIONS.get(r.direction, "outbound")) for r in envelope.recipients),
+        tls=bool(envelope.peer.tls),
+        size=envelope.size,
+        at=envelope.received_at.ToDatetime(UTC) if envelope.HasField("received_at") else datetime.now(UTC),
+    )
+
+
+def decision(
+    envelope: mail_pb2.Envelope,
+    verdict: Verdict,
+    matches: Sequence[Match],
+    message: Message,
+    *,
+    revision: int,
+    now: datetime,
+) -> mail_pb2.Decision:
+    """The decision with its reasons."""
+    made = mail_pb2.Decision(tenant=envelope.tenant, mail_id=envelope.mail_id, revision=revision)
+    made.decided_at.FromDatetime(now)
+    made.recipients.extend(envelope.recipients)
+    for added in verdict.added:
+        made.recipients.add(address=added.address, direction=NUMBERS[added.direction], added=True, notify=["NEVER"])
+    made.legs.extend(_leg(leg) for leg in verdict.legs)
+    made.why.extend(_why(match) for match in matches)
+    made.coverage.CopyFrom(coverage(message))
+    if verdict.tempfail:
+        made.origin = "tempfail"
+    elif verdict.doubted:
+        made.origin = "on_doubt"
+    else:
+        made.origin = "policy" if revision else "no_policy"
+    return made
+
+
+def coverage(message: Message) -> mail_pb2.Coverage:
+    """How much of the mail was inspected."""
+    told = mail_pb2.Coverage(complete=not message.not_inspected, parts=message.parts)
+    for part in message.not_inspected[:_MAX_NOT_INSPECTED]:
+        told.not_inspected.add(part=part.part, reason=part.reason)
+    return told
+
+
+def revision(number: int, *, at: datetime, actor: str, note: str, rules: int, sha256: str) -> policy_pb2.Revision:
+    """A revision without its text."""
+    made = policy_pb2.Revision(number=number, actor=actor, note=note, rules=rules, sha256=sha256)
+    made.applied_at.FromDatetime(at.astimezone(UTC))
+    return made
+
+
+def mistakes(found: Sequence[Mistake]) -> list[policy_pb2.Mistake]:
+    """Mistakes as they are told."""
+    return [policy_pb2.Mistake(line=m.line, column=m.column, path=m.path, reason=m.reason) for m in found]
+
+
+def _leg(leg: Leg) -> mail_pb2.Leg:
+    treatment = leg.treatment
+    made = mail_pb2.Leg(
+        number=leg.number,
+        recipients=leg.recipients,
+        disposition=_DISPOSITIONS[treatment.disposition],
+        rule=treatment.rule,
+        text=treatment.text,
+        seconds=treatment.seconds,
+        reviewers=treatment.reviewers,
+        on_expiry=treatment.on_expiry,
+        redirect=treatment.redirect,
+    )
+    for change in treatment.transforms:
+        made.transforms.add(kind=change.kind, rule=change.rule, settings=change.settings.encode())
+    return made
+
+
+def _why(match: Match) -> mail_pb2.RuleWhy:
+    mode = match.rule.mode
+    if mode == "canary" and not match.applies:
+        mode = "shadow"
+    made = mail_pb2.RuleWhy(
+        rule=match.rule.id,
+        mode=mode,
+        matched=bool(match.recipients) and not match.error,
+        recipients=match.recipients[:_MAX_WHY_RECIPIENTS],
+        error=match.error,
+    )
+    for why in match.why:
+        made.predicates.add(path=why.path, truth=why.truth, spans=why.spans)
+    return made

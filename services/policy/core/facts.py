@@ -1,0 +1,197 @@
+"""What rules ask about one mail, each answer worked out once."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from services.policy.core.detectors import CONFIDENCES, Hit
+from services.policy.core.detectors.table import DETECTORS
+from services.policy.core.message import Message, Transaction
+from services.policy.core.rules import (
+    AddressIs,
+    AttachmentIs,
+    Detected,
+    NotInspectedFor,
+    Predicate,
+    RecipientsAre,
+    SizeIs,
+    TextHas,
+    TlsIs,
+)  # fmt: skip
+from services.policy.core.text import mask
+
+type Groups = Callable[[str], frozenset[str]]
+
+_MAX_SPANS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """Whether a predicate holds, with masked spans of what made it hold."""
+
+    value: bool
+    spans: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A text with its name in reports, and its forms."""
+
+    name: str
+    text: str
+    folded: str
+    utf8: bytes
+
+
+def _corpus(name: str, text: str) -> Corpus:
+    return Corpus(name, text, text.casefold(), text.encode("utf-8", "replace"))
+
+
+class MailFacts:
+    """One mail under evaluation. `groups` gives the lower-case addresses of a group of the tenant."""
+
+    def __init__(self, message: Message, transaction: Transaction, groups: Groups) -> None:
+        self.message, self.transaction, self._groups = message, transaction, groups
+        self._known: dict[int, Truth] = {}
+        self._hits: dict[str, tuple[tuple[str, Hit], ...]] = {}
+
+    def ask(self, predicate: Predicate, recipient: str) -> Truth:
+        """The truth of a leaf predicate for the recipient at hand; those about the whole mail are remembered."""
+        if isinstance(predicate, AddressIs) and predicate.of == "recipient":
+            return self._address(predicate, (recipient,))
+        known = self._known.get(id(predicate))
+        if known is None:
+            known = self._known[id(predicate)] = self._ask(predicate)
+        return known
+
+    def _ask(self, predicate: Predicate) -> Truth:
+        match predicate:
+            case AddressIs(of="sender"):
+                return self._address(predicate, (self.transaction.sender,))
+            case AddressIs():
+                return self._address(predicate, self.message.header_from)
+            case RecipientsAre():
+                return Truth(self._recipients(predicate))
+            case TextHas():
+                return self._has(predicate)
+            case AttachmentIs():
+                return self._attachments(predicate)
+            case Detected():
+                return self._detected(predicate)
+            case SizeIs(larger_than=low, smaller_than=high):
+                size = self.transaction.size
+                return Truth((low is None or size > low) and (high is None or size < high))
+            case TlsIs(used=used):
+                return Truth(self.transaction.tls == used)
+            case NotInspectedFor(reasons=reasons):
+                found = [n for n in self.message.not_inspected if n.reason in reasons]
+                return Truth(bool(found), tuple(f"part {n.part or '0'}: {n.reason}" for n in found[:_MAX_SPANS]))
+            case _:
+                raise TypeError(type(predicate).__name__)
+
+    def _address(self, predicate: AddressIs, addresses: tuple[str, ...]) -> Truth:
+        for address in addresses:
+            address = address.lower() or "<>"
+            domain = address.rpartition("@")[2] if "@" in address else ""
+            if (
+                any(_like(address, g) for g in predicate.addresses)
+                or (domain and any(_like(domain, g) for g in predicate.domains))
+                or any(address in self._groups(g) for g in predicate.groups)
+            ):
+                return Truth(True)
+        return Truth(False)
+
+    def _recipients(self, predicate: RecipientsAre) -> bool:
+        recipients = self.transaction.recipients
+        if predicate.more_than is not None and len(recipients) <= predicate.more_than:
+            return False
+        external = any(r.direction == "outbound" for r in recipients)
+        return predicate.any_external is None or external == predicate.any_external
+
+    def _has(self, predicate: TextHas) -> Truth:
+        spans: list[str] = []
+        for corpus in self._corpora(predicate):
+            if predicate.of == "header" and not predicate.words and not predicate.patterns:
+                return Truth(True)
+            for word in predicate.words:
+                at = corpus.folded.find(word)
+                if at >= 0:
+                    spans.append(f"{corpus.name} {at}-{at + len(word)}: {mask(word)}")
+            for pattern in predicate.patterns:
+                found = pattern.search(corpus.utf8)
+                if found is not None:
+                    start = len(corpus.utf8[: found.start()].decode("utf-8", "replace"))
+                    matched = found.group().decode("utf-8", "replace")
+                    spans.append(f"{corpus.name} {start}-{start + len(matched)}: {mask(matched)}")
+            if len(spans) >= _MAX_SPANS:
+                break
+        return Truth(bool(spans), tuple(spans[:_MAX_SPANS]))
+
+    def _corpora(self, predicate: TextHas) -> tuple[Corpus, ...]:
+        match predicate.of:
+            case "subject":
+                return (self._subject,)
+            case "text":
+                return self._texts
+            case "any_text":
+                return (self._subject, *self._texts, *self._headers, *self._names)
+            case "header":
+                values = self.message.headers.get(predicate.header, ())
+                return tuple(_corpus("header", v) for v in values)
+
+    @cached_property
+    def _subject(self) -> Corpus:
+        return _corpus("subject", self.message.subject)
+
+    @cached_property
+    def _texts(self) -> tuple[Corpus, ...]:
+        bodies = [_corpus(f"body {i}", t) for i, t in enumerate(self.message.bodies, 1)]
+        inside = [_corpus(f"part {a.part}", a.text) for a in self.message.attachments if a.text]
+        return (*bodies, *inside)
+
+    @cached_property
+    def _headers(self) -> tuple[Corpus, ...]:
+        return (_corpus("header", "\n".join(v for values in self.message.headers.values() for v in values)),)
+
+    @cached_property
+    def _names(self) -> tuple[Corpus, ...]:
+        return (_corpus("attachment name", "\n".join(a.name for a in self.message.attachments)),)
+
+    def _attachments(self, predicate: AttachmentIs) -> Truth:
+        def meets(name: str, kind: str, size: int) -> bool:
+            return (
+                (not predicate.names or any(_like(name.lower(), g) for g in predicate.names))
+                and (not predicate.types or any(_like(kind, g) for g in predicate.types))
+                and (predicate.larger_than is None or size > predicate.larger_than)
+            )
+
+        attachments = self.message.attachments
+        met = [a for a in attachments if meets(a.name, a.content_type, a.size)]
+        spans = tuple(f"part {a.part}" for a in met[:_MAX_SPANS])
+        match predicate.quantifier:
+            case "one":
+                return Truth(bool(met), spans)
+            case "all":
+                return Truth(bool(attachments) and len(met) == len(attachments), spans)
+            case "no":
+                return Truth(not met)
+
+    def _detected(self, predicate: Detected) -> Truth:
+        if predicate.detector not in self._hits:
+            find = DETECTORS[predicate.detector].find
+            self._hits[predicate.detector] = tuple(
+                (corpus.name, hit) for corpus in (self._subject, *self._texts) for hit in find(corpus.text)
+            )
+        floor = CONFIDENCES.index(predicate.confidence)
+        hits = [(n, h) for n, h in self._hits[predicate.detector] if CONFIDENCES.index(h.confidence) >= floor]
+        count = len({h.value for _, h in hits}) if predicate.unique else len(hits)
+        return Truth(
+            count >= predicate.at_least, tuple(f"{n} {h.start}-{h.end}: {h.masked}" for n, h in hits[:_MAX_SPANS])
+        )
+
+
+def _like(value: str, glob: str) -> bool:
+    return value == glob or (any(c in glob for c in "*?[") and fnmatch.fnmatchcase(value, glob))

@@ -1,0 +1,76 @@
+"""The message data model: what rules may ask about a mail.
+
+Texts are normalised (`text.py`). What could not be read is listed, never
+left out: an empty `not_inspected` is a statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+type Direction = Literal["inbound", "outbound", "internal"]
+type Reason = Literal["encrypted", "broken", "too_large", "timeout", "unsupported"]
+
+REASONS: frozenset[str] = frozenset({"encrypted", "broken", "too_large", "timeout", "unsupported"})
+DOUBTS: frozenset[str] = REASONS - {"unsupported"}
+"""What `on_doubt` answers to. A file type we extract no text from is said in the coverage and left to the
+`not_inspected` predicate, else every mail with a PDF would be held."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotInspected:
+    """A part that was not read, by its place (`1.2`; empty for the whole mail), and why."""
+
+    part: str
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A part that is not body text. `size` is in bytes after transfer decoding."""
+
+    part: str
+    name: str
+    content_type: str
+    size: int
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One mail as read. Header names are lower-case, values decoded."""
+
+    headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    subject: str = ""
+    header_from: tuple[str, ...] = ()
+    bodies: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    parts: int = 0
+    not_inspected: tuple[NotInspected, ...] = ()
+
+    @property
+    def doubts(self) -> frozenset[str]:
+        """Reasons that `on_doubt` answers to."""
+        return frozenset(n.reason for n in self.not_inspected) & DOUBTS
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One envelope recipient; the direction is its own."""
+
+    address: str
+    direction: Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """The SMTP transaction around a mail. `at` is aware; `size` in bytes."""
+
+    sender: str
+    recipients: tuple[Recipient, ...]
+    tls: bool
+    size: int
+    at: datetime

@@ -1,0 +1,31 @@
+"""What policy needs of the world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.common.ids import TenantId
+from services.policy.core.message import Direction
+from services.policy.core.rules import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The policy that decides now; revision 0 is "the tenant has none"."""
+
+    policy: Policy
+    revision: int
+
+
+class Policies(Protocol):
+    """The tenants' policies and what rules refer to. Answers from memory."""
+
+    def current(self, tenant: TenantId) -> InForce:
+        """The policy in force; raises `Unavailable` when there is one that this node cannot use."""
+
+    def group(self, tenant: TenantId, name: str) -> frozenset[str]:
+        """The lower-case addresses in a group of the tenant; empty when there is no such group."""
+
+    def direction_of(self, tenant: TenantId, address: str, *, from_stranger: bool) -> Direction:
+        """The direction of a mail of this tenant to an address that a rule adds."""
