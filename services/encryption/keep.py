@@ -24,6 +24,8 @@ from services.encryption.core import plan, wrapping
 from services.encryption.ports import KeyRing, MasterKey
 
 _log = log.get(__name__)
+_FEW = 16
+"""Up to so many new tenants are looked up one by one; a start with more lists all names once."""
 _KINDS: tuple[TenantKind, ...] = ("archive", "trace")
 
 
@@ -46,11 +48,14 @@ class Keeper:
 
     async def ensure_tenants(self, tenants: Collection[TenantId]) -> None:
         """Each tenant has an archive and a trace key; those made sure of before cost nothing."""
-        for tenant in sorted(set(tenants) - self._sure):
-            for kind in _KINDS:
-                prefix = f"{kind}/{tenant}/"
-                private, public = await self._ring.private_names(prefix), await self._ring.public_names(prefix)
-                await self._take(plan.tenant_steps(prefix, private, public))
+        new = sorted(set(tenants) - self._sure)
+        whole = await self._names(*(f"{kind}/" for kind in _KINDS)) if len(new) > _FEW else None
+        for tenant in new:
+            prefixes = [f"{kind}/{tenant}/" for kind in _KINDS]
+            private, public = whole or await self._names(*prefixes)
+            for prefix in prefixes:
+                mine = [{n for n in names if n.startswith(prefix)} for names in (private, public)]
+                await self._take(plan.tenant_steps(prefix, *mine))
             self._sure.add(tenant)
 
     async def rotate(self, tenant: TenantId, kind: TenantKind) -> tuple[int, str]:
@@ -92,6 +97,11 @@ class Keeper:
             await self.pipeline(today)
         except NotFound as error:
             raise Unavailable("today's pipeline key is not there") from error
+
+    async def _names(self, *prefixes: str) -> tuple[set[str], set[str]]:
+        private = [await self._ring.private_names(p) for p in prefixes]
+        public = [await self._ring.public_names(p) for p in prefixes]
+        return set().union(*private), set().union(*public)
 
     async def _take(self, steps: Sequence[plan.Step]) -> None:
         for step in steps:

@@ -92,7 +92,8 @@ async def test_question_and_answer(place: SimpleNamespace) -> None:
     async def responder(message: Message) -> bytes:
         question = await policy.open_question(message)
         assert await question.content() == RAW
-        return await policy.seal_answer(question, decision)
+        answer: bytes = await policy.seal_answer(question, decision)
+        return answer
 
     async with place.buses["policy"].serve("policy.decide", responder):
         assert await place.facts("ingress").ask_decide(place.envelope, RAW, timeout=10) == decision

@@ -114,7 +114,7 @@ def open_blob(data: bytes, identities: Sequence[str], *, sha256: bytes, size: in
 
 
 def seal_decision(decision: mail_pb2.Decision, recipients: Sequence[str], signer: Signer) -> bytes:
-    """The object of a decision that came after the commit."""
+    """The object of a decision that came after the commit; sealed to the tenant's archive and trace keys."""
     return _seal(_DECISION, decision.SerializeToString(), b"", "decision", decision, recipients, signer, named=True)
 
 

@@ -106,6 +106,17 @@ async def test_a_kill_at_each_step_is_healed_and_no_public_half_is_ever_alone(st
     assert age.decrypt(sealed, await me.pipeline(DAY)) == b"x"
 
 
+async def test_start_with_many_tenants_finishes_each() -> None:
+    """Some whole, one whose maker died in between, the rest new."""
+    objects, tenants = InMemoryObjects(), [TenantId.new() for _ in range(40)]
+    await keeper(objects).ensure_tenants(tenants[:5])
+    del objects.objects[f"keys/public/trace/{tenants[0]}/00000001"]
+    before = dict(objects.objects)
+    await keeper(objects).ensure_tenants(tenants)
+    assert len(objects.objects) == 40 * 4
+    assert before.items() <= objects.objects.items()
+
+
 async def test_two_keepers_at_once_agree() -> None:
     """The first private half wins; both publish its public half."""
     objects = InMemoryObjects()

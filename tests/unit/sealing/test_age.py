@@ -6,7 +6,7 @@ import io
 
 import pyrage
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.common.errors import Corrupt, InvalidInput
@@ -47,6 +47,7 @@ def test_pieces_of_any_size_make_the_same_file(step: int) -> None:
     assert len(sealed) == len(age.encrypt(data, RECIPIENTS[:1]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=70_000), max_size=6))
 def test_any_split_opens_to_the_joined_pieces(pieces: list[bytes]) -> None:
     """Empty pieces included."""
@@ -62,6 +63,7 @@ def test_memory_stays_at_one_chunk() -> None:
     assert out >= 5_000_000 - age.CHUNK
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_each_changed_byte_is_noticed(data: st.DataObject) -> None:
     """A flipped bit anywhere, a cut anywhere, junk at the end: Corrupt, never plain bytes."""

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from letterlock.mail.v1 import mail_pb2
 
@@ -110,6 +110,7 @@ def test_unpacking_is_bounded(keys: FakeKeys, tenant: TenantId, mail_id: MailId)
         opened(keys, bomb, tenant, mail_id)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_junk_is_corrupt(junk: bytes) -> None:
     """Whatever decrypts to nonsense is Corrupt and nothing else."""
@@ -121,6 +122,7 @@ def test_junk_is_corrupt(junk: bytes) -> None:
             opened(keys, plain, TenantId.new(), MailId.new())
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=100_000), max_size=5))
 def test_blob_of_any_pieces_opens(pieces: list[bytes]) -> None:
     """The stream is the concatenation."""
