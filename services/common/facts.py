@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import zstandard
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Proto
 from letterlock.mail.v1 import mail_pb2
@@ -36,6 +37,10 @@ QUESTION = 512 * 1024
 PAYLOAD = 960 * 1024
 """No message is larger; the broker's limit is 1 MiB with headers."""
 DECIDE = "policy.decide"
+_SMALL = 32 * 1024
+"""Plain bytes up to which compressing is not worth it."""
+_MOST = 8 * 1024 * 1024
+"""No trace or decision is unpacked beyond this."""
 
 _KINDS: dict[int, AnyKind] = {
     mail_pb2.KIND_ACCEPTED: "accepted",
@@ -104,7 +109,7 @@ class Facts:
         """A fact for `subject`, also for `bus.schedule`; it opens only as a message of that subject."""
         source: mail_pb2.Envelope | mail_pb2.Outcome = trace.envelope if trace.HasField("envelope") else trace.outcome
         tenant, mail_id = TenantId.parse(source.tenant), MailId.parse(source.mail_id)
-        plain = _bounded(trace)
+        plain = _pack(trace)
         fact = mail_pb2.Fact(tenant=tenant, mail_id=mail_id, kind=_NUMBERS[kind])  # type: ignore[arg-type]
         fact.trace.CopyFrom(await self._keys.seal(trace_of(tenant), plain, _aad("trace", subject, mail_id)))
         if raw is not None and len(raw) <= CONTENT and len(raw) + len(plain) < PAYLOAD:
@@ -127,9 +132,7 @@ class Facts:
         from_store = False
         try:
             plain = await self._keys.open(fact.trace, _aad("trace", message.subject, mail_id))
-            trace = _parse(mail_pb2.Trace(), plain)
-            if not trace.HasField("envelope") and kind != "outcome" and self._reader is not None:
-                trace.envelope.CopyFrom((await self._reader.header(tenant, mail_id)).envelope)
+            trace = _unpack(mail_pb2.Trace(), plain)
         except KeyGone:
             if self._reader is None or kind not in ("accepted", "decided"):
                 raise
@@ -175,7 +178,7 @@ class Facts:
         if response.decision.key_id != request.trace.key_id:
             raise Corrupt("answer is under another key")
         opened = await self._keys.open(response.decision, _aad("reply", DECIDE, mail_id))
-        decision = _parse(mail_pb2.Decision(), opened)
+        decision = _unpack(mail_pb2.Decision(), opened)
         if _differs(decision, tenant, mail_id):
             raise Corrupt("decision is another mail's")
         return decision
@@ -184,7 +187,7 @@ class Facts:
         self, envelope: mail_pb2.Envelope, tenant: TenantId, mail_id: MailId, raw: bytes | None
     ) -> mail_pb2.DecideRequest:
         inline = raw is not None and len(raw) <= QUESTION
-        plain = mail_pb2.Trace(envelope=envelope, blob=not inline).SerializeToString()
+        plain = _pack(mail_pb2.Trace(envelope=envelope, blob=not inline))
         request = mail_pb2.DecideRequest(tenant=tenant, mail_id=mail_id)
         request.trace.CopyFrom(await self._keys.seal(trace_of(tenant), plain, _aad("trace", DECIDE, mail_id)))
         if inline and raw is not None:
@@ -196,7 +199,7 @@ class Facts:
         """The question in a request; raises `Corrupt`, or `Unavailable` when its key cannot be had."""
         request = _parse(mail_pb2.DecideRequest(), message.data)
         tenant, mail_id = _ids(request.tenant, request.mail_id)
-        trace = _parse(mail_pb2.Trace(), await self._keys.open(request.trace, _aad("trace", DECIDE, mail_id)))
+        trace = _unpack(mail_pb2.Trace(), await self._keys.open(request.trace, _aad("trace", DECIDE, mail_id)))
         if _differs(trace.envelope, tenant, mail_id):
             raise Corrupt("question is about another mail")
 
@@ -211,7 +214,7 @@ class Facts:
 
     async def seal_answer(self, question: Question, decision: mail_pb2.Decision) -> bytes:
         """The answer with a decision, for the asker alone; raises `TooLarge`."""
-        plain = _bounded_decision(decision)
+        plain = _pack(decision)
         box = await self._keys.seal_with(question.key_id, plain, _aad("reply", DECIDE, question.mail_id))
         return mail_pb2.DecideResponse(decision=box).SerializeToString()
 
@@ -229,31 +232,42 @@ def trace_from(header: mail_pb2.ObjectHeader) -> mail_pb2.Trace:
     return trace
 
 
-def _bounded(trace: mail_pb2.Trace) -> bytes:
-    # The reasons of a decision are for people, and stand in the object: the first to go, then the envelope,
-    # which the store has too. A thousand recipients with all their DSN parameters fit without either.
-    plain = trace.SerializeToString()
-    if len(plain) <= PAYLOAD // 2:
-        return plain
-    smaller = mail_pb2.Trace()
-    smaller.CopyFrom(trace)
-    smaller.decision.ClearField("why")
-    if not trace.HasField("decision"):
-        smaller.ClearField("decision")
-    plain = smaller.SerializeToString()
-    if len(plain) > PAYLOAD and trace.HasField("decision"):
-        smaller.ClearField("envelope")
-        plain = smaller.SerializeToString()
-    if len(plain) > PAYLOAD:
-        raise TooLarge("trace is too large for the bus", size=len(plain))
-    return plain
+def _pack[M: (mail_pb2.Trace, mail_pb2.Decision)](message: M) -> bytes:
+    """The bytes to seal: compressed when large, and without a decision's reasons when that is not enough.
+
+    The reasons are for people, and stand in the object. A thousand recipients with all their DSN parameters fit.
+    """
+    packed = _compressed(message.SerializeToString())
+    if len(packed) <= PAYLOAD // 2:
+        return packed
+    smaller = type(message)()
+    smaller.CopyFrom(message)
+    if isinstance(smaller, mail_pb2.Decision):
+        smaller.ClearField("why")
+    elif smaller.HasField("decision"):
+        smaller.decision.ClearField("why")
+    packed = _compressed(smaller.SerializeToString())
+    if len(packed) > PAYLOAD:
+        raise TooLarge("too large for the bus", size=len(packed))
+    return packed
 
 
-def _bounded_decision(decision: mail_pb2.Decision) -> bytes:
-    plain = decision.SerializeToString()
-    if len(plain) > PAYLOAD:
-        raise TooLarge("decision is too large for the bus", size=len(plain))
-    return plain
+def _compressed(plain: bytes) -> bytes:
+    return zstandard.ZstdCompressor(level=1).compress(plain) if len(plain) > _SMALL else plain
+
+
+def _unpack[M: Proto](message: M, data: bytes) -> M:
+    # None of our messages begins with these four bytes: they would be a field that none has, or a bool of 2^n.
+    if data.startswith(zstandard.FRAME_HEADER):
+        try:
+            reader = zstandard.ZstdDecompressor(max_window_size=_MOST).stream_reader(data)
+            plain = reader.read(_MOST + 1)
+        except zstandard.ZstdError as error:
+            raise Corrupt("packed message is malformed") from error
+        if len(plain) > _MOST:
+            raise Corrupt("packed message is too large")
+        data = plain
+    return _parse(message, data)
 
 
 def _aad(part: str, subject: str, mail_id: str) -> bytes:

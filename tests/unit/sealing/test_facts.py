@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 
 import pytest
+import zstandard
 from letterlock.mail.v1 import mail_pb2
 
 from services.common import facts as module
 from services.common.bus import Message
-from services.common.errors import Busy, Corrupt, NoResponders, Unavailable
+from services.common.errors import Busy, Corrupt, NoResponders, TooLarge, Unavailable
 from services.common.facts import Facts, MailReader
 from services.common.ids import MailId, TenantId
 from services.common.sealing import mailobject
@@ -194,20 +196,43 @@ async def test_nobody_there_is_said(house: House, envelope: mail_pb2.Envelope) -
 
 
 async def test_huge_trace_fits_the_bus(house: House, header: mail_pb2.ObjectHeader) -> None:
-    """The reasons go first, then the envelope, which the store has."""
+    """Compressed, with envelope, decision and reasons."""
     decision = header.decision
     decision.tenant, decision.mail_id = header.tenant, header.mail_id
     for index in range(1000):
         for into in (header.envelope.recipients, decision.recipients):
             into.add(address=f"{index:0250}@acme.example", orcpt=f"rfc822;{index:0250}@acme.example")
         decision.why.add(rule="r" * 300)
-    await house.store(header)
-    await house.facts().publish("decided", module.trace_from(header), raw=RAW, msg_id="m")
+    trace = module.trace_from(header)
+    await house.facts(identities=False).publish("decided", trace, raw=RAW, msg_id="m")
     message = house.bus.published[0][0]
-    assert len(message.data) < 1_000_000
-    fact = await house.facts().open(message)
-    assert len(fact.trace.decision.recipients) == 1000
+    assert len(message.data) < 200_000
+    assert (await house.facts().open(message)).trace == trace
+
+
+async def test_reasons_go_when_even_packed_they_do_not_fit(house: House, header: mail_pb2.ObjectHeader) -> None:
+    """What cannot be compressed and is for people only stays in the object; more is refused."""
+    header.decision.tenant, header.decision.mail_id = header.tenant, header.mail_id
+    header.decision.why.add(rule=os.urandom(600_000).hex())
+    await house.facts().publish("decided", module.trace_from(header), raw=RAW, msg_id="m")
+    fact = await house.facts().open(house.bus.published[0][0])
+    assert not fact.trace.decision.why
     assert fact.trace.envelope == header.envelope
+    header.envelope.sender = os.urandom(1_200_000).hex()
+    with pytest.raises(TooLarge):
+        await house.facts().publish("decided", module.trace_from(header), raw=None, msg_id="n")
+
+
+async def test_bomb_in_a_trace_is_corrupt(house: House, envelope: mail_pb2.Envelope) -> None:
+    """Unpacking is bounded."""
+    tenant, subject = TenantId(envelope.tenant), f"mail.accepted.{envelope.tenant}"
+    bomb = zstandard.ZstdCompressor().compress(bytes(100 << 20))
+    keys = house.keys.fact_keys(house.bucket)  # type: ignore[arg-type]
+    aad = f"trace\0{subject}\0{envelope.mail_id}".encode()
+    fact = mail_pb2.Fact(tenant=tenant, mail_id=envelope.mail_id, kind=mail_pb2.KIND_ACCEPTED)
+    fact.trace.CopyFrom(await keys.seal(("trace", tenant), bomb, aad))
+    with pytest.raises(Corrupt):
+        await house.facts().open(Message(subject, fact.SerializeToString()))
 
 
 async def test_seal_after_midnight_is_found(house: House, keys: FakeKeys, header: mail_pb2.ObjectHeader) -> None:
