@@ -44,6 +44,8 @@ class _Place:
     ahead: set[str] = field(default_factory=set)
     """Segments beyond the cursor that are indexed."""
     remaining: int = 0
+    total: int = 0
+    """Segments of the pass at hand, or of the last one."""
     complete: bool = False
     """A pass over everything beyond the cursor has ended well, and nothing was dropped since."""
 
@@ -78,6 +80,8 @@ class IndexFeed:
         self._wake, self._kick = asyncio.Event(), asyncio.Event()
         self._generation = ""
         self._pass = asyncio.Lock()
+        self.replayed = 0
+        """Documents written by replaying since the start."""
         self.refused = 0
         """Documents the index refused for good since the start."""
 
@@ -115,6 +119,12 @@ class IndexFeed:
         """Whether the index holds, or is being sent by this process, all segments of a tenant that are known."""
         place = self._places.get(tenant)
         return place is not None and place.complete
+
+    def progress(self, tenants: Collection[TenantId]) -> tuple[int, int, int]:
+        """Of the tenants' passes: segments, segments done; and documents replayed since the start, of all tenants."""
+        places = [self._places[t] for t in tenants if t in self._places]
+        total = sum(p.total for p in places)
+        return total, total - sum(min(p.remaining, p.total) for p in places), self.replayed
 
     def forget(self, tenant: TenantId | None) -> None:
         """Replay all segments of a tenant, or of all."""
@@ -215,7 +225,7 @@ class IndexFeed:
             place.cursor = max(place.cursor, await self._index.cursor(tenant))
             place.known = True
         names = [n async for n in self._segments.names(tenant, after=place.cursor) if self._missing(place, tenant, n)]
-        place.remaining = len(names)
+        place.remaining = place.total = len(names)
         states: list[MailState] = []
         gathered: list[str] = []
         if len(names) > 1:
@@ -227,7 +237,9 @@ class IndexFeed:
                 _log.error("index.segment_unreadable", tenant=tenant, segment=name, code=error.code)
             gathered.append(name)
             if len(states) >= _CHUNK or number == len(names):
-                self.refused += await self._index.write(list(fold(states).values()))
+                mails = fold(states)
+                self.refused += await self._index.write(list(mails.values()))
+                self.replayed += len(mails)
                 place.ahead.update(gathered)
                 place.remaining = len(names) - number
                 states, gathered = [], []

@@ -37,6 +37,12 @@ class Index(Protocol):
     async def set_cursor(self, tenant: TenantId, segment: str) -> None:
         """Remember that."""
 
+    async def floor(self, tenant: TenantId) -> date | None:
+        """The day up to which all mails of a tenant (of the installation: their keys) are done with; None: none."""
+
+    async def set_floor(self, tenant: TenantId, day: date) -> None:
+        """Remember that."""
+
     async def check(self) -> None:
         """Return when it answers."""
 

@@ -17,7 +17,7 @@ _KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 256}
 _TIME: dict[str, Any] = {"type": "date", "format": "epoch_millis"}
 _STORED: dict[str, Any] = {"type": "keyword", "index": False, "doc_values": False}
 
-_CODES = [
+_CODES = (
     "direction",
     "directions",
     "origin",
@@ -28,7 +28,7 @@ _CODES = [
     "not_inspected",
     "states",
     "codes",
-]
+)
 
 PROPERTIES: dict[str, Any] = {
     "tenant": {"type": "keyword"},
@@ -82,8 +82,8 @@ def template(*, replicas: int, refresh_seconds: float) -> dict[str, Any]:
 
 
 def meta(*, replicas: int) -> dict[str, Any]:
-    """The index that knows what the others hold: one generation, and a cursor per tenant."""
+    """The index that knows what the others hold: one generation, and marks per tenant."""
     return {
         "settings": {"index": {"number_of_shards": 1, "number_of_replicas": replicas}},
-        "mappings": {"dynamic": "strict", "properties": {"generation": _STORED, "cursor": _STORED}},
+        "mappings": {"dynamic": "strict", "properties": {"generation": _STORED, "mark": _STORED}},
     }

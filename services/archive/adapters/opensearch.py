@@ -8,10 +8,9 @@ Indices are never made by writing: a write goes through its month's alias.
 
 from __future__ import annotations
 
-import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -19,7 +18,6 @@ from typing import Any
 import orjson
 from opensearchpy import AsyncOpenSearch
 from opensearchpy.exceptions import (
-    ConflictError,
     ConnectionError,
     ConnectionTimeout,
     NotFoundError,
@@ -192,25 +190,36 @@ class OpenSearchIndex:
 
     async def cursor(self, tenant: TenantId) -> str:
         """See `ports.Index`."""
-        with _translated():
-            try:
-                answer = await self._client.get(index=mapping.META, id=f"cursor:{tenant}")
-            except NotFoundError:
-                return ""
-        return str(answer["_source"]["cursor"])
+        return await self._mark(f"cursor:{tenant}")
 
     async def set_cursor(self, tenant: TenantId, segment: str) -> None:
         """See `ports.Index`."""
+        await self._set_mark(f"cursor:{tenant}", segment)
+
+    async def floor(self, tenant: TenantId) -> date | None:
+        """See `ports.Index`."""
+        mark = await self._mark(f"floor:{tenant}")
+        return date.fromisoformat(mark) if mark else None
+
+    async def set_floor(self, tenant: TenantId, day: date) -> None:
+        """See `ports.Index`."""
+        await self._set_mark(f"floor:{tenant}", day.isoformat())
+
+    async def _mark(self, name: str) -> str:
         with _translated():
             try:
-                await self._client.update(
-                    index=mapping.META,
-                    id=f"cursor:{tenant}",
-                    body={"doc": {"cursor": segment}, "doc_as_upsert": True},
-                    params={"require_alias": "false", "retry_on_conflict": "3"},
-                )
-            except NotFoundError as error:
-                raise Unavailable("the index was lost") from error
+                answer = await self._client.get(index=mapping.META, id=name)
+            except NotFoundError:
+                return ""
+        return str(answer["_source"]["mark"])
+
+    async def _set_mark(self, name: str, value: str) -> None:
+        body = {"doc": {"mark": value}, "doc_as_upsert": True}
+        with _translated():
+            # Without its index the update would make one of its own, and the loss would not be seen.
+            if not await self._client.indices.exists(index=mapping.META):
+                raise Unavailable("the index was lost")
+            await self._client.update(index=mapping.META, id=name, body=body, params={"retry_on_conflict": "3"})
 
     async def _make(self) -> str:
         await self._client.indices.put_index_template(

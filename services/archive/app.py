@@ -1,0 +1,101 @@
+"""Composition of the archive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from letterlock.archive.v1 import archive_pb2_grpc
+
+from services.archive import fates
+from services.archive.adapters.grpc import ArchiveServicer
+from services.archive.adapters.keeper import RemoteKeeper
+from services.archive.adapters.opensearch import OpenSearchIndex
+from services.archive.config import ArchiveConfig
+from services.archive.coverage import Coverage
+from services.archive.index import IndexFeed
+from services.archive.look import Look
+from services.archive.record import CONSUMERS, Recorder, taking
+from services.archive.segments import Segments
+from services.archive.status import Histories
+from services.archive.sweeper import Sweeper
+from services.common import telemetry
+from services.common.app import Context
+from services.common.bus import Bus
+from services.common.errors import Error, InvalidInput
+from services.common.facts import Facts
+from services.common.ids import TenantId
+from services.common.mailreader import MailReader
+from services.common.sealing import keys, writers
+from services.common.sealing.factkeys import FactKeys
+
+
+@asynccontextmanager
+async def build(ctx: Context) -> AsyncIterator[None]:
+    """Record, index, sweep and answer while the context lives; leaving it records what was taken."""
+    config = ctx.settings.of(ArchiveConfig)
+    if not config.opensearch_url:
+        raise InvalidInput("LETTERLOCK_ARCHIVE__OPENSEARCH_URL: required", field="archive.opensearch_url")
+    trusted = writers.load_writers(ctx.settings)
+    public, identities = keys.PublicKeys(ctx.objects, trusted), keys.connect(ctx)
+    reader = MailReader(ctx.objects, identities, trusted)
+    facts = Facts(ctx.bus, FactKeys(ctx.bus.bucket("factkeys"), public, identities), reader)
+
+    index = OpenSearchIndex(config)
+    segments = Segments(ctx.objects, public, identities)
+    feed = IndexFeed(index, segments, window=config.index_window)
+    look = Look(index, segments, feed)
+    recorder = Recorder(segments, feed.submit, window=config.batch_window, limit=config.batch_records)
+    keeper = RemoteKeeper(ctx.settings)
+    sweeper = Sweeper(
+        ctx.objects,
+        ctx.bus,
+        index,
+        look,
+        reader,
+        facts,
+        keeper,
+        sweep_after=config.sweep_after,
+        orphan_after=config.orphan_after,
+    )
+    servicer = ArchiveServicer(
+        Histories(look, segments, reader), Coverage(ctx.objects, index, look, sweeper.planted), feed
+    )
+    ctx.rpc.add(archive_pb2_grpc.add_ArchiveServiceServicer_to_server, servicer)
+    ctx.health.add("index", index.check)
+    ctx.health.add("keys", identities.check)
+
+    async def tenants() -> AsyncIterator[TenantId]:
+        for tenant in await segments.tenants():
+            yield tenant
+
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(index.close)
+        stack.push_async_callback(keeper.close)
+        await stack.enter_async_context(feed.running())
+        stack.push_async_callback(recorder.drain)
+        take = taking(facts, recorder)
+        for consumer in CONSUMERS:
+            await stack.enter_async_context(ctx.bus.consume(consumer, take, concurrency=config.concurrency))
+        await stack.enter_async_context(ctx.bus.serve(fates.SUBJECT, fates.answering(look)))
+        tasks = [asyncio.create_task(sweeper.run(tenants)), asyncio.create_task(_watch_lag(ctx.bus))]
+        stack.push_async_callback(_cancel, tasks)
+        yield
+
+
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _watch_lag(bus: Bus) -> None:
+    """Keep the gauge of what waits to be recorded."""
+    while True:
+        for consumer in CONSUMERS:
+            try:
+                telemetry.QUEUE_LAG.labels(consumer).set(await bus.lag(consumer))
+            except Error:
+                continue  # the broker is away: readiness says so
+        await asyncio.sleep(10)
