@@ -110,7 +110,9 @@ CONSUMERS: Mapping[str, Consumer] = MappingProxyType(
     }
 )
 
-BUCKETS: Mapping[str, float] = MappingProxyType({"control": 0.0, "factkeys": 8 * 86400.0, "nodes": 7 * 86400.0})
+BUCKETS: Mapping[str, float] = MappingProxyType(
+    {"control": 0.0, "factkeys": 8 * 86400.0, "nodes": 7 * 86400.0, "queue": 30 * 86400.0}
+)
 """Each bucket and how long its values live, in seconds; 0: for ever."""
 
 
@@ -159,7 +161,7 @@ ACCESS: Mapping[str, Access] = MappingProxyType(
             schedules=("delivery.retry.*",),
             asks=("archive.fates",),
             looks_into=("OUTCOME",),
-            writes=("control", "factkeys", "nodes"),
+            writes=("control", "factkeys", "nodes", "queue"),
         ),
         "archive": Access(
             publishes=("mail.accepted.*", "mail.decided.*", _OUTCOME, _AUDIT),

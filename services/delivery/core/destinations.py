@@ -85,9 +85,10 @@ class Destinations:
         known = self.get(key)
         return known.why if now < known.down_until else None
 
-    def revive(self, key: str) -> None:
-        """An operator asks to try now."""
-        self.get(key).down_until = 0.0
+    def revive_all(self) -> None:
+        """An operator asks to try now: nobody is left alone any more."""
+        for known in self._known.values():
+            known.down_until = 0.0
 
     def _forget(self) -> None:
         for key in list(self._known)[: max(0, len(self._known) - _REMEMBERED)]:

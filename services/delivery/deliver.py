@@ -1,0 +1,281 @@
+"""Delivery's verb: hand each leg of a mail to its next hop, and say what became of every recipient.
+
+A leg's first pass begins with a fact; what is deferred waits in the broker and
+comes back as a retry. Every result is durable as an outcome before the message
+that caused it is acked. Where a leg may have been tried before, its
+recipients' last fates are read first, so that only a kill between the next
+hop's 250 and our outcome makes a double.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from letterlock.delivery.v1 import delivery_pb2
+from letterlock.mail.v1 import mail_pb2
+
+from services.common import log, telemetry
+from services.common.bus import Later, Message
+from services.common.errors import Corrupt, Error, Rejected, Unavailable
+from services.common.facts import Facts, MailReader, OpenFact
+from services.common.ids import MailId, TenantId
+from services.delivery.adapters.fates import TERMINAL
+from services.delivery.adapters.queue import next_attempt, parse
+from services.delivery.core import tags
+from services.delivery.core.replies import Result, deferred, failed
+from services.delivery.core.routes import domain_of
+from services.delivery.fate_report import Mail, Reporter, Told
+from services.delivery.notices import Notices
+from services.delivery.passes import Passes, Work, all_of
+from services.delivery.ports import Fate, Fates, Queue
+
+_log = log.get(__name__)
+
+_DELIVERING = frozenset({mail_pb2.DISPOSITION_DELIVER, mail_pb2.DISPOSITION_DELAY})
+_CODES = {
+    mail_pb2.DISPOSITION_RETURN: "policy_returned",
+    mail_pb2.DISPOSITION_REFUSE: "policy_refused",
+    mail_pb2.DISPOSITION_DELETE: "policy_deleted",
+}
+
+
+class Deliver:
+    """Takes facts and retries; returns when their effects are durable. Raises `Later` when a part of ours is away."""
+
+    def __init__(
+        self,
+        *,
+        facts: Facts,
+        sealed_facts: Facts,
+        reader: MailReader,
+        fates: Fates,
+        queue: Queue,
+        passes: Passes,
+        reporter: Reporter,
+        notices: Notices,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._facts, self._reader, self._fates, self._queue = facts, reader, fates, queue
+        # Knows no store: what the reader would give for a sealed leg is the mail before it was sealed.
+        self._sealed_facts = sealed_facts
+        self._passes, self._reporter, self._notices, self._now = passes, reporter, notices, now
+        self._busy: set[tuple[str, int]] = set()
+
+    async def fact(self, message: Message) -> None:
+        """Do the legs that a decided, released or sealed fact gives to delivery."""
+        with _patient(), telemetry.stage("delivery", "fact", headers=message.headers):
+            fact = await self._open(message)
+            with log.bound(tenant=fact.tenant, mail_id=fact.mail_id):
+                await self._fact(fact, message)
+
+    async def _open(self, message: Message) -> OpenFact:
+        sealed = message.subject.startswith("mail.sealed.")
+        return await (self._sealed_facts if sealed else self._facts).open(message)
+
+    async def _fact(self, fact: OpenFact, message: Message) -> None:
+        trace = fact.trace
+        if not trace.HasField("decision"):
+            raise Rejected("a fact for delivery without a decision")
+        if (fact.kind == "sealed") != message.subject.startswith("mail.sealed."):
+            raise Corrupt("a fact of another kind than its subject")
+        mail = Mail(fact.tenant, fact.mail_id, trace.envelope, trace.decision)
+        again = message.deliveries > 1 or bool(trace.legs) or _try_number(message) > 0
+        fates = await self._fates.of(fact.tenant, fact.mail_id) if again else {}
+        legs = [leg for leg in trace.decision.legs if not trace.legs or leg.number in trace.legs]
+        await all_of(*(self._leg(mail, leg, fact, message, fates) for leg in legs))
+
+    async def _leg(
+        self, mail: Mail, leg: mail_pb2.Leg, fact: OpenFact, message: Message, fates: dict[int, Fate]
+    ) -> None:
+        wishes = [tags.read(t.kind, t.rule, t.settings) for t in leg.transforms]
+        if fact.kind == "decided" and not fact.trace.legs:
+            await self._notices.send(mail, leg, wishes)
+        positions = [p for p in leg.recipients if p not in fates or fates[p].state not in TERMINAL]
+        if not positions:
+            return
+        if leg.disposition in _CODES:
+            with self._alone(mail, leg.number):
+                await self._close(mail, leg, positions, fact.content)
+            return
+        delivers = leg.disposition in _DELIVERING or fact.kind in ("released", "sealed")
+        if not delivers or (fact.kind != "sealed" and any(w.kind == tags.SEALS for w in wishes)):
+            return
+        unknown = {w.kind for w in wishes} - tags.HANDLED - {tags.SEALS}
+        if unknown and fact.kind != "sealed":
+            raise Rejected("the leg asks for a change that is not delivery's", kinds=sorted(unknown))
+        with self._alone(mail, leg.number):
+            kept = await self._kept(mail, leg, positions, fates)
+            state = kept or self._new_state(mail, leg, positions, fates, fact, message)
+            work = Work(mail, leg, wishes, fact.content, kept=kept is not None)
+            if next_attempt(state) > self._now():
+                await self._wait(work, state, fates)
+            else:
+                await self._passes.run(work, state)
+
+    async def _kept(
+        self, mail: Mail, leg: mail_pb2.Leg, positions: Sequence[int], fates: dict[int, Fate]
+    ) -> delivery_pb2.RetryState | None:
+        """What the queue knows of a leg that was tried before, without what has ended since."""
+        if not any(p in fates and fates[p].state == mail_pb2.STATE_DEFERRED for p in positions):
+            return None
+        state = await self._queue.get(mail.tenant, mail.mail_id, leg.number)
+        return _unfinished(state, leg, fates) if state is not None else None
+
+    def _new_state(
+        self,
+        mail: Mail,
+        leg: mail_pb2.Leg,
+        positions: Sequence[int],
+        fates: dict[int, Fate],
+        fact: OpenFact,
+        message: Message,
+    ) -> delivery_pb2.RetryState:
+        """A leg's state before its first attempt, or as far as its outcomes tell when the queue lost it."""
+        now = self._now()
+        start = now
+        if leg.disposition == mail_pb2.DISPOSITION_DELAY and fact.kind == "decided":
+            start = max(now, mail.decision.decided_at.ToDatetime(UTC) + timedelta(seconds=leg.seconds))
+        state = delivery_pb2.RetryState(tenant=mail.tenant, mail_id=mail.mail_id, leg=leg.number)
+        tried = any(p in fates and fates[p].attempts > 0 for p in positions)
+        state.queued_at.FromDatetime(mail.received_at if tried else start)
+        if fact.kind != "decided":
+            kept_fact = mail_pb2.Fact.FromString(message.data)
+            if fact.kind == "released":
+                kept_fact.ClearField("content")
+            state.fact = kept_fact.SerializeToString()
+        if leg.redirect:
+            targets = [(-1 - i, a) for i, a in enumerate(leg.redirect)]
+        else:
+            targets = [(p, mail.decision.recipients[p].address) for p in positions]
+        for position, address in targets:
+            attempts = fates[position].attempts if position in fates else 0
+            entry = state.recipients.add(position=position, domain=domain_of(address), attempts=attempts)
+            entry.next_attempt_at.FromDatetime(start)
+            entry.last_code = "delayed" if start > now else ""
+        return state
+
+    async def _wait(self, work: Work, state: delivery_pb2.RetryState, fates: dict[int, Fate]) -> None:
+        """Keep a leg whose time has not come."""
+        fresh = [r.position for r in state.recipients if r.last_code == "delayed" and r.position not in fates]
+        if fresh:
+            told = [Told(work.positions(p), _delayed(work.leg), 0) for p in fresh]
+            await self._reporter.outcome(work.mail, work.leg.number, mail_pb2.STATE_DEFERRED, told)
+        await self._queue.put(state)
+
+    async def _close(
+        self, mail: Mail, leg: mail_pb2.Leg, positions: Sequence[int], content: Callable[[], Awaitable[bytes | None]]
+    ) -> None:
+        """End what policy, or a reviewer, does not let go: return it to its sender, refuse it silently, or drop it."""
+        result = failed(_CODES[leg.disposition], "5.7.1", leg.text or "not accepted by policy")
+        told = {p: Told((p,), result, 0) for p in positions}
+        states: dict[mail_pb2.State, list[Told]] = {}
+        for position, one in told.items():
+            inbound = mail.decision.recipients[position].direction == mail_pb2.DIRECTION_INBOUND
+            if leg.disposition == mail_pb2.DISPOSITION_DELETE:
+                state: mail_pb2.State = mail_pb2.STATE_DELETED
+            elif inbound:
+                state = mail_pb2.STATE_REFUSED
+            else:
+                state = mail_pb2.STATE_RETURNED
+            states.setdefault(state, []).append(one)
+        returned = states.get(mail_pb2.STATE_RETURNED, [])
+        if self._reporter.due(mail, "failed", returned):
+            raw = await content()
+            await self._reporter.notify(mail, leg.number, "failed", returned, raw or b"")
+        for state, group in states.items():
+            await self._reporter.outcome(mail, leg.number, state, group)
+        _log.info("delivery.closed", leg=leg.number, code=result.code, recipients=len(positions))
+
+    async def retry(self, message: Message) -> None:
+        """Try again what waited in the broker."""
+        with _patient(), telemetry.stage("delivery", "retry", headers=message.headers):
+            state = parse(message.data)
+            tenant, mail_id = TenantId.parse(state.tenant), MailId.parse(state.mail_id)
+            if message.subject.rpartition(".")[2] != tenant:
+                raise Corrupt("retry state is of another tenant")
+            with log.bound(tenant=tenant, mail_id=mail_id):
+                await self._retry(tenant, mail_id, state)
+
+    async def _retry(self, tenant: TenantId, mail_id: MailId, state: delivery_pb2.RetryState) -> None:
+        fates = await self._fates.of(tenant, mail_id)
+        mail, content = await self._again(tenant, mail_id, state)
+        leg = next((one for one in mail.decision.legs if one.number == state.leg), None)
+        if leg is None:
+            raise Corrupt("retry of a leg that the decision has not")
+        left = _unfinished(state, leg, fates)
+        if left is None:
+            await self._queue.remove(tenant, mail_id, state.leg)
+            return
+        wishes = [tags.read(t.kind, t.rule, t.settings) for t in leg.transforms]
+        with self._alone(mail, state.leg):
+            await self._passes.run(Work(mail, leg, wishes, content, kept=True), left)
+
+    async def _again(
+        self, tenant: TenantId, mail_id: MailId, state: delivery_pb2.RetryState
+    ) -> tuple[Mail, Callable[[], Awaitable[bytes | None]]]:
+        """The mail of a retry: from the fact that is kept with it, else from the store."""
+        if state.fact:
+            kind = mail_pb2.Fact.FromString(state.fact).kind
+            name = "released" if kind == mail_pb2.KIND_RELEASED else "sealed"
+            fact = await self._open(Message(f"mail.{name}.{tenant}", state.fact))
+            return Mail(tenant, mail_id, fact.trace.envelope, fact.trace.decision), fact.content
+        header, raw = await self._reader.read(tenant, mail_id)
+
+        async def content() -> bytes:
+            return raw
+
+        return Mail(tenant, mail_id, header.envelope, header.decision), content
+
+    @contextmanager
+    def _alone(self, mail: Mail, leg: int) -> Iterator[None]:
+        """Do a leg once at a time: the same work may come by two ways."""
+        key = (mail.mail_id, leg)
+        if key in self._busy:
+            raise Later(2.0)
+        self._busy.add(key)
+        try:
+            yield
+        finally:
+            self._busy.discard(key)
+
+
+def _unfinished(
+    state: delivery_pb2.RetryState, leg: mail_pb2.Leg, fates: dict[int, Fate]
+) -> delivery_pb2.RetryState | None:
+    """The state without recipients that have ended; None when all have."""
+    done = {p for p in leg.recipients if p in fates and fates[p].state in TERMINAL}
+    all_done = done == set(leg.recipients)
+    waiting = [r for r in state.recipients if not all_done and r.position not in done]
+    if not waiting:
+        return None
+    left = delivery_pb2.RetryState()
+    left.CopyFrom(state)
+    del left.recipients[:]
+    left.recipients.extend(waiting)
+    return left
+
+
+def _delayed(leg: mail_pb2.Leg) -> Result:
+    return deferred("delayed", "4.7.0", leg.text or "delayed by policy")
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """Wait for parts of ours that are away: it is no failure of the mail."""
+    try:
+        yield
+    except Unavailable as error:
+        _log.info("delivery.waits", code=error.code)
+        raise Later(random.uniform(1.0, 3.0)) from error  # noqa: S311
+    except Error as error:
+        _log.warning("delivery.failed", code=error.code)
+        raise
+
+
+def _try_number(message: Message) -> int:
+    """Which publication of the fact it is: the last part of its id, `<id>:d:<try>`."""
+    last = message.headers.get("Nats-Msg-Id", "").rpartition(":d:")[2]
+    return int(last) if last.isdigit() else 0
