@@ -57,7 +57,7 @@ def execute(session: Session, parsed: Parsed) -> Result:
     document = plain(session.call(command.rpc, request))
     if command.shape is not None:
         return Result(command.shape(document, values))
-    return Result(_renamed(document[command.one] if command.one else document, command))
+    return Result(_renamed((document[command.one] or {}) if command.one else document, command))
 
 
 def _pages(session: Session, command: Command, request: Any) -> list[dict[str, Any]]:

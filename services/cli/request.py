@@ -23,6 +23,7 @@ def fill(request: Message, command: Command, values: Mapping[str, Any], *, tenan
     for argument in command.arguments:
         if argument.key not in values or not argument.path:
             continue
+        _needs(argument, command, values)
         _assign(request, argument, read(argument, values[argument.key]))
         top, _, part = argument.path.partition(".")
         if command.update and top == command.update:
@@ -33,6 +34,15 @@ def fill(request: Message, command: Command, values: Mapping[str, Any], *, tenan
         request.update_mask.paths.extend(sorted(changed))  # type: ignore[attr-defined]
     if command.request_id:
         request.request_id = MailId.new()  # type: ignore[attr-defined]
+
+
+def _needs(argument: Argument, command: Command, values: Mapping[str, Any]) -> None:
+    """A route is changed as a whole: its TLS alone would take its address away."""
+    way, _, last = argument.path.rpartition(".")
+    if last == "tls" and way:
+        address = next(a for a in command.arguments if a.path == f"{way}.address")
+        if not values.get(address.key):
+            raise Usage(f"{argument.name} needs {address.name}")
 
 
 def read(argument: Argument, value: Any) -> Any:
@@ -68,6 +78,9 @@ def contents(name: str) -> bytes:
 def _assign(request: Message, argument: Argument, value: Any) -> None:
     target: Any = request
     *way, last = argument.path.split(".")
+    if value == "" and len(way) > 1:
+        # An empty part of a part takes the part away: absent, and named by the mask.
+        return
     for step in way:
         target = getattr(target, step)
     descriptor = target.DESCRIPTOR.fields_by_name[last]

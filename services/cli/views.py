@@ -161,7 +161,7 @@ def changes(document: Mapping[str, Any]) -> str:
 
 def with_secret(answer: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """A new API key with its token."""
-    return {**answer["api_key"], "secret": answer["secret"]}
+    return {**(answer["api_key"] or {}), "secret": answer["secret"]}
 
 
 def new_key(document: Mapping[str, Any]) -> str:

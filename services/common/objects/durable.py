@@ -6,6 +6,7 @@ same folder, so one fsync of it serves all of them. Everything here blocks and b
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 from contextlib import suppress
@@ -92,9 +93,12 @@ class Folders:
         folder.busy = True
         folder.gathering = _Round()
         self.syncs += 1
+        # Until it has succeeded it has failed, whatever ends it.
+        mine.error = OSError(errno.EIO, "fsync was interrupted")
         self._lock.release()
         try:
             sync_folder(path)
+            mine.error = None
         except OSError as error:
             mine.error = error
         finally:

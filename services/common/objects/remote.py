@@ -58,7 +58,11 @@ class RemoteStore:
         """See `ObjectStore`."""
         await self._put(key, data, "overwrite")
 
-    async def _put(self, key: str, data: bytes, mode: Literal["create", "overwrite"]) -> None:
+    async def put_new(self, key: str, data: bytes | bytearray) -> None:
+        """Like `create`, for a writer's buffer, which is not copied."""
+        await self._put(key, data, "create")
+
+    async def _put(self, key: str, data: bytes | bytearray, mode: Literal["create", "overwrite"]) -> None:
         check_key(key)
         with _translated(mode):
             try:
@@ -152,7 +156,7 @@ class _RemoteWriter:
         """See `Writer`."""
         data = self._open()
         self._buffer = None
-        await self._store.create(self._key, bytes(data))
+        await self._store.put_new(self._key, data)
 
     async def abort(self) -> None:
         """See `Writer`."""
