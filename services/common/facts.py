@@ -20,7 +20,7 @@ from letterlock.mail.v1 import mail_pb2
 
 from services.common import log, telemetry
 from services.common.bus import Bus, Message
-from services.common.errors import Busy, Corrupt, DeadlineExceeded, TooLarge, Unavailable
+from services.common.errors import Busy, Corrupt, DeadlineExceeded, Error, NoResponders, TooLarge, Unavailable
 from services.common.ids import MailId, TenantId
 from services.common.mailreader import MailReader
 from services.common.sealing.factkeys import FactKeys, KeyGone, pipeline_of, trace_of
@@ -171,7 +171,13 @@ class Facts:
         if len(data) > PAYLOAD:
             raise TooLarge("question is too large", size=len(data))
         left = max(until - time.monotonic(), 0.001)
-        answer = await self._bus.request(DECIDE, data, timeout=left, headers=telemetry.inject())
+        try:
+            answer = await self._bus.request(DECIDE, data, timeout=left, headers=telemetry.inject())
+        except (Busy, NoResponders, DeadlineExceeded):
+            raise
+        except Error:
+            self._keys.doubt()
+            raise
         response = _parse(mail_pb2.DecideResponse(), answer)
         if response.busy:
             raise Busy("policy has no room")

@@ -33,8 +33,6 @@ _GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 class NoKey(Corrupt):
     """None of the identities is among the recipients; another one may be."""
 
-    code = "no_key"
-
 
 def generate() -> tuple[str, str]:
     """Make a key pair: the identity (private, `AGE-SECRET-KEY-1…`) and the recipient (`age1…`)."""

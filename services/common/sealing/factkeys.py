@@ -32,14 +32,13 @@ type Audience = tuple[Literal["trace"], TenantId] | tuple[Literal["pipeline"], d
 
 _LIFE_SECONDS = 3600.0
 _VERIFY_SECONDS = 120.0
+_MISSED_SECONDS = 1.0
 _MADE = 4096
 _OPENED = 16384
 
 
 class KeyGone(Unavailable):
     """The bucket has no such key (now): read the store, or try again later."""
-
-    code = "fact_key_gone"
 
 
 def trace_of(tenant: TenantId) -> Audience:
@@ -68,6 +67,7 @@ class FactKeys:
         self._bucket, self._public, self._identities = bucket, public, identities
         self._made: OrderedDict[Audience, _Made] = OrderedDict()
         self._ciphers: OrderedDict[str, AESGCM] = OrderedDict()
+        self._missed: OrderedDict[str, float] = OrderedDict()
         self._locks: OrderedDict[object, asyncio.Lock] = OrderedDict()
 
     async def seal(self, audience: Audience, plaintext: bytes, aad: bytes) -> mail_pb2.Sealed:
@@ -83,6 +83,11 @@ class FactKeys:
             async with made.lock:
                 await self._verify(made)
         return await self.seal_with(made.key_id, plaintext, aad)
+
+    def doubt(self) -> None:
+        """Look again, at the next seal, whether the bucket still has this process's keys: a reader missed one."""
+        for made in self._made.values():
+            made.verified = float("-inf")
 
     async def seal_with(self, key_id: str, plaintext: bytes, aad: bytes) -> mail_pb2.Sealed:
         """Seal with a key that is already known here (an answer, under its question's key)."""
@@ -133,15 +138,29 @@ class FactKeys:
         async with self._lock(key_id):
             if (cipher := self._ciphers.get(key_id)) is not None:
                 return cipher
-            entry = await self._bucket.get(key_id)
-            if entry is None or entry.value is None:
-                raise KeyGone("fact key is not in the bucket")
-            label, _, box = entry.value.partition(b"\n")
+            label, _, box = (await self._published(key_id)).partition(b"\n")
             plain = await self._unseal(_audience(label), box)
             expected = key_id.encode() + b"\0" + label + b"\0"
             if not plain.startswith(expected) or len(plain) != len(expected) + 32:
                 raise Corrupt("fact key is another's")
             return self._remember(key_id, plain[len(expected) :])
+
+    async def _published(self, key_id: str) -> bytes:
+        # A follower of the bucket may be a moment behind: ask again before the key counts as gone, and then
+        # not for each of the facts under it.
+        if time.monotonic() - self._missed.get(key_id, float("-inf")) < _MISSED_SECONDS:
+            raise KeyGone("fact key is not in the bucket")
+        for pause in (0.02, 0.1, None):
+            entry = await self._bucket.get(key_id)
+            if entry is not None and entry.value is not None:
+                self._missed.pop(key_id, None)
+                return entry.value
+            if pause is not None:
+                await asyncio.sleep(pause)
+        self._missed[key_id] = time.monotonic()
+        while len(self._missed) > _MADE:
+            self._missed.popitem(last=False)
+        raise KeyGone("fact key is not in the bucket")
 
     async def _unseal(self, audience: Audience, box: bytes) -> bytes:
         if self._identities is None:

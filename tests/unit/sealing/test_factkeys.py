@@ -11,6 +11,7 @@ from services.common.errors import Corrupt, Unavailable
 from services.common.ids import TenantId
 from services.common.sealing import factkeys
 from services.common.sealing.factkeys import FactKeys, KeyGone, pipeline_of, trace_of
+from services.common.testing import eventually
 from services.common.testing.keys import FakeKeys
 
 from .double import MemoryBucket
@@ -99,6 +100,36 @@ async def test_wiped_bucket_heals_at_the_next_seal(
     monkeypatch.setattr(factkeys, "_VERIFY_SECONDS", -1.0)
     await fact_keys.seal(trace_of(tenant), b"y", b"")
     assert await make(keys, bucket).open(sealed, b"") == b"x"
+
+
+async def test_failed_question_makes_the_asker_look_again(
+    keys: FakeKeys, bucket: MemoryBucket, tenant: TenantId, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wiped bucket costs one question, not two minutes of them."""
+    monkeypatch.setattr(factkeys, "_MISSED_SECONDS", 0.0)
+    fact_keys = make(keys, bucket)
+    sealed, reader = await fact_keys.seal(trace_of(tenant), b"x", b""), make(keys, bucket)
+    bucket.values.clear()
+    with pytest.raises(KeyGone):
+        await reader.open(sealed, b"")
+    fact_keys.doubt()
+    await fact_keys.seal(trace_of(tenant), b"x", b"")
+    assert await reader.open(sealed, b"") == b"x"
+
+
+async def test_follower_that_is_behind_is_asked_again(keys: FakeKeys, bucket: MemoryBucket, tenant: TenantId) -> None:
+    """A key that was put a moment ago is found; one that is gone is not looked for by every fact."""
+    sealed = await make(keys, bucket).seal(trace_of(tenant), b"x", b"")
+    value = bucket.values.pop(sealed.key_id)
+    opening = asyncio.create_task(make(keys, bucket).open(sealed, b""))
+    await eventually(lambda: bucket.gets)
+    bucket.values[sealed.key_id] = value
+    assert await opening == b"x"
+    bucket.values.clear()
+    reader, bucket.gets = make(keys, bucket), 0
+    answers = await asyncio.gather(*(reader.open(sealed, b"") for _ in range(50)), return_exceptions=True)
+    assert all(isinstance(a, KeyGone) for a in answers)
+    assert bucket.gets == 3
 
 
 async def test_bucket_away_does_not_stop_a_known_key(
