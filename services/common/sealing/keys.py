@@ -30,6 +30,7 @@ type TenantKind = Literal["archive", "trace"]
 _FRESH_SECONDS = 300.0
 """How long a tenant's newest key is believed to be the newest: the delay of a rotation."""
 _IDENTITY_SECONDS = 3600.0
+_NEWER_SECONDS = 5.0
 _KEPT = 10_000
 
 
@@ -176,7 +177,7 @@ class Identities:
         name = f"trace/{tenant}"
         if newer:
             known = self._known.get(name)
-            if known is not None and time.monotonic() - known[1] > 5:
+            if known is not None and time.monotonic() - known[1] > _NEWER_SECONDS:
                 del self._known[name]
         return await self._cached(name, lambda: self._source.trace(tenant))
 
