@@ -19,7 +19,7 @@ from grpc_health.v1.health import aio as grpc_health
 from services.common import log, tls
 from services.common.config import Address
 from services.common.errors import Unavailable
-from services.common.rpc import MAX_REQUEST, connect
+from services.common.rpc import FRONT_DOOR, MAX_REQUEST, connect
 
 _log = log.get(__name__)
 
@@ -47,7 +47,7 @@ class FrontDoor:
         self._server: grpc.aio.Server | None = None
         self._health = grpc_health.HealthServicer()
 
-    async def start(self, listen: str, *, name: str = "frontdoor") -> Address:
+    async def start(self, listen: str, *, name: str = FRONT_DOOR) -> Address:
         """Listen at `listen` (port 0: a free one) and return the address."""
         address = Address.parse(listen)
         identity = tls.ensure(self._tls, name, hosts=(address.host,) if address.host[:1].isdigit() else ())

@@ -183,7 +183,7 @@ async def test_internal_method_is_for_the_named_service(place: SimpleNamespace) 
     assert isinstance(rpc.translate(caught.value), Denied)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await rpcs.DirectoryServiceStub(place.outside).ApplyWorld(pb.ApplyWorldRequest(), timeout=5)
-    assert caught.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
     ca = (place.tls / "ca.pem").read_bytes()
     async with grpc.aio.secure_channel(str(place.address), grpc.ssl_channel_credentials(ca)) as stranger:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
