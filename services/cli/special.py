@@ -103,7 +103,7 @@ def own_version() -> str:
 def apply(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
     """Send the world file with the files it names; the difference comes back."""
     name = values["file"]
-    text = world.resolve(contents("-").decode(), Path()) if name == "-" else world.load(Path(name))
+    text = world.resolve(contents("-").decode(), Path()) if name == "-" else world.read_world(Path(name))
     request = session.request(command.rpc)
     fill(request, command, {**values, "file": text}, tenant="")
     answer = plain(session.call(command.rpc, request))

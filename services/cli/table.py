@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.cli import views
 from services.cli.command import Argument, Command
 
@@ -19,46 +21,44 @@ _MAIL = _word("mail_id", "mail_id", "the mail's id, as the 250 said it")
 
 
 def _noun(
-    noun: str, plural: str, rpc: str, key: Argument, fields: tuple[Argument, ...], columns: tuple[str, ...]
+    noun: str,
+    plural: str,
+    rpc: str,
+    key: Argument,
+    fields: tuple[Argument, ...],
+    columns: tuple[str, ...],
+    *,
+    field: str = "",
+    create: tuple[Argument, ...] | None = None,
+    update: tuple[Argument, ...] = (),
 ) -> tuple[Command, ...]:
-    """The five verbs of a kind of directory document; `rpc` is (singular, plural) in the RPCs' names."""
+    """The five verbs of a kind of directory document.
+
+    `plural` is the field of the list's answer, `field` that of one (by default the noun), `rpc` singular/plural in the
+    RPCs' names. `create` replaces the key among a create's arguments, `update` is what only an update takes.
+    """
+    field = field or noun
     single, many = rpc.split("/")
     service = "directory.DirectoryService"
-    own = tuple(Argument(a.name, f"{noun_field(noun)}.{a.path}", a.help, a.kind, a.choices, a.short) for a in fields)
-    created = Argument(key.name, f"{noun_field(noun)}.{key.path}", key.help, required=True, metavar=key.metavar)
-    if noun == "apikey":
-        named: tuple[Argument, ...] = ()
-    else:
-        named = (created,)
+    own = tuple(replace(a, path=f"{field}.{a.path}") for a in fields)
+    made = (replace(key, path=f"{field}.{key.path}"),) if create is None else create
+    secret = noun == "apikey"
     return (
-        Command(noun, "list", f"every {noun}", f"{service}.List{many}", items=plural, columns=columns),
-        Command(noun, "get", f"one {noun}", f"{service}.Get{single}", (key,), one=noun_field(noun), columns=columns),
+        Command(noun, "list", "all of them", f"{service}.List{many}", items=plural, columns=columns),
+        Command(noun, "get", "one of them", f"{service}.Get{single}", (key,), one=field, columns=columns),
         Command(
-            noun, "create", f"make a {noun}", f"{service}.Create{single}", (*named, *own, *_extra(noun)),
-            one=noun_field(noun), columns=columns, request_id=True,
-            shape=views.with_secret if noun == "apikey" else None,
-            view=views.new_key if noun == "apikey" else None,
+            noun, "create", "make one", f"{service}.Create{single}", (*made, *own), one=field, columns=columns,
+            request_id=True, shape=views.with_secret if secret else None, view=views.fields if secret else None,
         ),
         Command(
-            noun, "update", f"change what is given of a {noun}", f"{service}.Update{single}", (key, *own, _REVISION),
-            one=noun_field(noun), columns=columns, update=noun_field(noun),
+            noun, "update", "change what is given of one", f"{service}.Update{single}", (key, *own, *update, _REVISION),
+            one=field, columns=columns, update=field,
         ),
         Command(
-            noun, "delete", f"remove a {noun}", f"{service}.Delete{single}", (key, _REVISION),
+            noun, "delete", "remove one", f"{service}.Delete{single}", (key, _REVISION),
             shape=lambda answer, values: {"deleted": values[key.key]}, view=lambda document: "deleted\n",
         ),
     )  # fmt: skip
-
-
-def noun_field(noun: str) -> str:
-    """The noun as the requests spell it."""
-    return {"apikey": "api_key"}.get(noun, noun)
-
-
-def _extra(noun: str) -> tuple[Argument, ...]:
-    if noun != "apikey":
-        return ()
-    return (Argument("--secret-file", "secret", "a file with the token; without it one is made", "secret"),)
 
 
 def _name(help: str) -> Argument:
@@ -81,6 +81,7 @@ DIRECTORY = (
             Argument("--limit", "limits", "NAME=NUMBER, may be repeated", "pair"),
         ),
         ("name", "id", "next_hop", "smarthost", "retention", "suspended", "policy_revision", "revision"),
+        update=(Argument("--new-name", "tenant.name", "another name; nothing moves"),),
     ),
     *_noun(
         "domain", "domains", "Domain/Domains", _name("the domain"),
@@ -124,6 +125,8 @@ DIRECTORY = (
             Argument("--operator", "operator", "installation-wide", "switch"),
         ),
         ("id", "name", "owner", "operator", "created_at", "revision"),
+        field="api_key",
+        create=(Argument("--secret-file", "secret", "a file with the token; without it one is made", "secret"),),
     ),
 )  # fmt: skip
 

@@ -160,13 +160,8 @@ def changes(document: Mapping[str, Any]) -> str:
 
 
 def with_secret(answer: dict[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """A new API key with its token."""
+    """A new API key with its token, which is said this once."""
     return {**(answer["api_key"] or {}), "secret": answer["secret"]}
-
-
-def new_key(document: Mapping[str, Any]) -> str:
-    """The token alone on stdout matters: it is shown this once."""
-    return fields(document)
 
 
 def as_json(document: Any) -> str:

@@ -10,7 +10,7 @@ import yaml
 from services.common.errors import InvalidInput
 
 
-def load(path: Path) -> str:
+def read_world(path: Path) -> str:
     """The document at `path`; files it names are looked for beside it. Raises `InvalidInput`.
 
     Without such names it is the text as it stands, so that the line of a mistake is the line in the file.
@@ -19,7 +19,7 @@ def load(path: Path) -> str:
 
 
 def resolve(text: str, folder: Path, name: str = "world file") -> str:
-    """Like `load`, for a text whose files are in `folder`."""
+    """Like `read_world`, for a text whose files are in `folder`."""
     try:
         document = yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -68,7 +68,7 @@ def test_every_command_has_help(command: Command) -> None:
     """Of the whole, the noun and the command."""
     found = parse([*command.name.split(), "--help"])
     assert isinstance(found, Help)
-    assert command.help in " ".join(found.text.split())
+    assert " ".join(command.help.split()) in " ".join(found.text.split())
     noun = parse([command.noun, "-h"])
     assert isinstance(noun, Help)
     assert not command.verb or f"  {command.verb}" in noun.text
