@@ -28,7 +28,7 @@ def test_everybody_can_check_what_one_signs(tmp_path: Path) -> None:
     for service, kinds in writers.GRANTS.items():
         signer = load_signer(at(tmp_path), service)
         for kind in ("mail", "system", "decision", "public_key"):
-            data = signed(kind, b"x")  # type: ignore[arg-type]
+            data = signed(kind, b"x")
             if kind in kinds:
                 trusted.verify(service, signer.sign(data), data, kind=kind)
             else:
