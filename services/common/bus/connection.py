@@ -198,7 +198,8 @@ class Connection:
     async def flush(self, *, timeout: float = 2.0) -> None:
         """Wait until what was sent has reached the broker, if it is connected."""
         try:
-            if self.connected:
+            # Twice: nats-py's PING overtakes what is still buffered, and only sends that on its way.
+            for _ in range(2 if self.connected else 0):
                 await self._client.flush(timeout)  # type: ignore[arg-type]  # it is awaited, fractions work
         except (nats.errors.Error, TimeoutError, OSError) as error:
             _log.debug("bus.flush_failed", error=type(error).__name__)
