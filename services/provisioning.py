@@ -35,9 +35,9 @@ def world_document(settings: Settings, bootstrap: Path | None) -> str:
     The key is in `operator.key` (mode 0600) before it is applied, so that a start that dies between goes on.
     """
     if bootstrap is not None:
-        from services.cli.world import read_world
+        from services.cli import world
 
-        return read_world(bootstrap)
+        return world.load(bootstrap)
     file = settings.data / OPERATOR_KEY
     if not file.exists():
         scratch = file.with_suffix(f".{os.getpid()}")
