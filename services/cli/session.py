@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -213,8 +212,3 @@ def _violations(error: grpc.RpcError) -> list[Any]:
         if detail.Unpack(request):
             found += list(request.field_violations)
     return found
-
-
-def quiet() -> None:
-    """Let gRPC's core write nothing to stderr: an error is one line."""
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")

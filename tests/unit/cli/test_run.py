@@ -19,7 +19,7 @@ from letterlock.policy.v1 import policy_pb2
 from letterlock.quarantine.v1 import quarantine_pb2
 from letterlock.system.v1 import system_pb2
 
-from services.cli.main import run
+from services.cli.running import run
 from tests.unit.cli.server import FakeApi, abort
 
 MAIL = "01JD0000000000000000000000"
