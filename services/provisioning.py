@@ -37,7 +37,7 @@ def world_document(settings: Settings, bootstrap: Path | None) -> str:
     if bootstrap is not None:
         from services.cli import world
 
-        return world.load(bootstrap)
+        return world.read_world(bootstrap)
     file = settings.data / OPERATOR_KEY
     if not file.exists():
         scratch = file.with_suffix(f".{os.getpid()}")
