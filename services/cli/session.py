@@ -170,6 +170,8 @@ class Session:
                 details = f"no answer from {server}: is it running there? (--server, LETTERLOCK_SERVER, LETTERLOCK_CA)"
             case grpc.StatusCode.DEADLINE_EXCEEDED:
                 details = f"no answer from {server} in {self.where.timeout:g} s: try again, or give --timeout"
+            case grpc.StatusCode.UNIMPLEMENTED if not _answered(error):
+                details = f"{server} does not offer this: compare letterlock version"
             case grpc.StatusCode.UNAUTHENTICATED:
                 details += ": give an API key with --token or LETTERLOCK_TOKEN"
         violations = [f"{v.field}: {v.description}" if v.field else v.description for v in _violations(error)]
