@@ -56,7 +56,7 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
 
     async def Check(self, request: policy_pb2.CheckRequest, context: Any) -> policy_pb2.CheckResponse:
         """Say what is wrong."""
-        checked = await self._revisions.check(rpc.tenant(request.tenant), _bounded(request.document))
+        checked = await self._revisions.check(rpc.tenant(request.tenant), _bounded(request.document), request.groups)
         return policy_pb2.CheckResponse(
             mistakes=wire.mistakes(checked.mistakes), rules=len(checked.policy.rules) if checked.policy else 0
         )

@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 
 from selectolax.lexbor import LexborHTMLParser
 
-_INVISIBLE = dict.fromkeys((173, 847, 1564, 4447, 4448, 6068, 6069, 6158, 12644, 65279, 65440, *range(6155, 6158), *range(8203, 8208), *range(8234, 8239), *range(8288, 8304), *range(65024, 65040), *range(917504, 917632), *range(917760, 918000)))  # fmt: skip
+_INVISIBLE: Mapping[int, None] = dict.fromkeys(
+    (
+        0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, 0x3164, 0xFEFF, 0xFFA0,
+        *range(0x180B, 0x180E), *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070),
+        *range(0xFE00, 0xFE10), *range(0xE0000, 0xE0080), *range(0xE0100, 0xE01F0),
+    )
+)  # fmt: skip
 _BLOCK = re.compile(
     r"<(?=/?(?:p|div|br|tr|td|th|li|ul|ol|dl|dt|dd|h[1-6]|table|hr|pre|blockquote|section|article|header|footer|option"
     r"|title|form|address|center|body|textarea)\b)",

@@ -58,6 +58,8 @@ class Value:
     column: int
     path: str
     notes: Notes
+    source: str | None = None
+    """A plain value as it was written: where a text is expected, `no` is not false and 007 is not 7."""
 
     def mistake(self, reason: str) -> Bad:
         """Note a mistake here; returned so that it can be raised."""
@@ -99,10 +101,10 @@ class Value:
         return tuple(found)
 
     def text(self, *, limit: int = 1000, empty: bool = False) -> str:
-        """A text; a plain number is one too."""
-        if isinstance(self.plain, bool) or not isinstance(self.plain, str | int):
+        """A text, as it was written."""
+        if self.source is None or self.plain is None:
             raise self.mistake(f"expected a text, not {kind(self.plain)}; write it in quotes")
-        text = str(self.plain)
+        text = self.source
         if not text.strip() and not empty:
             raise self.mistake("is empty")
         if len(text) > limit:
@@ -215,6 +217,7 @@ class _Builder:
     def build(self, node: yaml.Node, path: str) -> Value:
         line, column = node.start_mark.line + 1, node.start_mark.column + 1
         plain: Any
+        source = None
         if isinstance(node, yaml.MappingNode):
             plain = {}
             for key_node, value_node in node.value:
@@ -227,13 +230,14 @@ class _Builder:
                     continue
                 value = self.build(value_node, where)
                 # A mistake about a key's value is shown where the key stands.
-                plain[key] = Value(value.plain, mark.line + 1, mark.column + 1, where, self._notes)
+                plain[key] = Value(value.plain, mark.line + 1, mark.column + 1, where, self._notes, value.source)
         elif isinstance(node, yaml.SequenceNode):
             plain = [self.build(item, f"{path}[{i}]") for i, item in enumerate(node.value)]
         else:
+            source = str(node.value)
             try:
                 plain = self._scalars.construct_object(node)
             except (ValueError, OverflowError, yaml.YAMLError):
                 self._notes.add(line, column, path, "cannot be read as a value; write it in quotes")
                 plain = None
-        return Value(plain, line, column, path, self._notes)
+        return Value(plain, line, column, path, self._notes, source)

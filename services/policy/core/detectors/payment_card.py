@@ -101,6 +101,8 @@ def _window(sizes: list[int], index: int) -> list[int]:
 
 
 def _check(text: str, start: int, end: int, *, grouped: bool) -> Hit | None:
+    if not grouped and start > 1 and text[start - 1] in ".," and text[start - 2].isdigit():
+        return None  # the digits behind a decimal point
     digits = "".join(str(int(c)) for c in text[start:end] if c.isdecimal())
     confidence = _issuer(digits)
     if confidence is None or len(set(digits)) == 1 or not luhn(digits):

@@ -1,0 +1,198 @@
+"""Predicates, modes, schedules: each row is a rule, a mail, and whether it matches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from services.policy.core.evaluate import chosen, in_force
+from services.policy.core.message import Attachment, Message, NotInspected
+from services.policy.core.rules import Schedule
+from tests.unit.policy.builders import NOON, mail, matches, rules, transaction
+
+MESSAGE = Message(
+    headers={"x-foo": ("Bar baz",), "subject": ("Quarterly Résumé",), "from": ("Carol <carol@partner.example>",)},
+    subject="Quarterly Résumé",
+    header_from=("carol@partner.example",),
+    bodies=("Straße: 機密 card 4111 1111 1111 1111", "second"),
+    attachments=(
+        Attachment("2", "Plan.XLSM", "application/vnd.ms-excel", 20_000, None),
+        Attachment("3", "notes.txt", "text/plain", 100, "hidden treasure"),
+    ),
+    parts=4,
+    not_inspected=(NotInspected("2", "unsupported"),),
+)
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("{sender: {address: 'alice@acme.example'}}", True),
+        ("{sender: {address: 'ALICE@*'}}", True),
+        ("{sender: {domain: acme.example}}", True),
+        ("{sender: {domain: '*.example'}}", True),
+        ("{sender: {domain: example}}", False),
+        ("{header_from: {domain: partner.example}}", True),
+        ("{header_from: {address: alice@acme.example}}", False),
+        ("{recipient: {address: 'bob@*'}}", True),
+        ("{recipient: {group: legal}}", False),
+        ("{recipients: {more_than: 0}}", True),
+        ("{recipients: {more_than: 1}}", False),
+        ("{recipients: {any_external: true}}", True),
+        ("{recipients: {any_external: false}}", False),
+        ("{subject: {contains: RÉSUMÉ}}", True),
+        ("{subject: {contains: 機密}}", False),
+        ("{subject: {matches: '^Quarterly'}}", True),
+        ("{text: {contains: STRASSE}}", True),
+        ("{text: {contains: 機密}}", True),
+        ("{text: {contains: treasure}}", True),
+        ("{text: {contains: Quarterly}}", False),
+        ("{text: {matches: '機.'}}", True),
+        ("{any_text: {contains: quarterly}}", True),
+        ("{any_text: {contains: plan.xlsm}}", True),
+        ("{any_text: {contains: bar}}", True),
+        ("{header: {name: X-Foo, contains: [nope, BAR]}}", True),
+        ("{header: {name: X-Foo}}", True),
+        ("{header: {name: X-Nope}}", False),
+        ("{header: {name: x-foo, matches: '^bar'}}", False),
+        ("{attachment: {name: '*.xlsm'}}", True),
+        ("{attachment: {name: '*.xlsm', larger_than: 20KB}}", False),
+        ("{attachment: {name: '*.xlsm', larger_than: 19KB}}", True),
+        ("{attachment: {type: 'text/*'}}", True),
+        ("{all_attachments: {type: 'text/*'}}", False),
+        ("{all_attachments: {larger_than: 10}}", True),
+        ("{no_attachment: {name: '*.exe'}}", True),
+        ("{no_attachment: {name: '*.txt'}}", False),
+        ("{detector: {name: payment_card}}", True),
+        ("{detector: {name: payment_card, at_least: 2}}", False),
+        ("{detector: {name: payment_card, confidence: high}}", True),
+        ("{size: {larger_than: 999}}", True),
+        ("{size: {larger_than: 1000}}", False),
+        ("{size: {smaller_than: 1001}}", True),
+        ("{tls: true}", True),
+        ("{tls: false}", False),
+        ("{not_inspected: any}", True),
+        ("{not_inspected: unsupported}", True),
+        ("{not_inspected: [encrypted, broken]}", False),
+        ("{all: [{tls: true}, {size: {larger_than: 1}}]}", True),
+        ("{any: [{tls: false}, {size: {larger_than: 1}}]}", True),
+        ("{not: {tls: false}}", True),
+        ("[{tls: true}, {subject: {contains: nope}}]", False),
+    ],
+)
+def test_predicates(when: str, expected: bool) -> None:
+    """A predicate holds exactly when the contract says."""
+    (match,) = matches(rules(f"when: {when}, then: {{delete: {{}}}}"), MESSAGE, transaction())
+    assert bool(match.recipients) == expected
+    assert match.error == ""
+    assert match.why
+
+
+def test_null_sender_has_a_name() -> None:
+    """`<>` is the null reverse-path."""
+    (match,) = matches(rules("when: {sender: {address: '<>'}}, then: {delete: {}}"), MESSAGE, transaction(sender=""))
+    assert match.recipients == (0,)
+
+
+def test_groups_of_the_tenant_match() -> None:
+    """A group stands for its members."""
+    by = transaction(("lin@acme.example", "internal"), ("x@acme.example", "internal"))
+    (match,) = matches(rules("when: {recipient: {group: legal}}, then: {delete: {}}"), MESSAGE, by)
+    assert match.recipients == (0,)
+
+
+def test_rules_concern_their_direction_only() -> None:
+    """A rule says nothing about recipients of another direction, and per mail it takes all of its own."""
+    by = transaction(("a@acme.example", "internal"), ("b@world.example", "outbound"), ("c@world.example", "outbound"))
+    of = rules(
+        "direction: outbound, then: {delete: {}}",
+        "direction: inbound, then: {delete: {}}",
+        "direction: [internal, outbound], when: {recipient: {address: 'b@*'}}, per: mail, then: {delete: {}}",
+    )
+    found = {m.rule.id: m.recipients for m in matches(of, MESSAGE, by)}
+    assert found == {"r1": (1, 2), "r3": (0, 1, 2)}
+
+
+def test_unless_takes_recipients_out() -> None:
+    """An exception holds for the recipient at hand."""
+    by = transaction(("a@partner.example", "outbound"), ("b@world.example", "outbound"))
+    of = rules("unless: [{recipient: {domain: partner.example}}, {subject: {contains: nope}}], then: {delete: {}}")
+    (match,) = matches(of, MESSAGE, by)
+    assert match.recipients == (1,)
+    assert {w.path: w.truth for w in match.why}["rules[0].unless[0].recipient"]
+
+
+def test_modes() -> None:
+    """Drafts say nothing; shadows speak and do not count."""
+    of = rules("mode: draft, then: {delete: {}}", "mode: shadow, then: {delete: {}}", "then: {delete: {}}")
+    assert [(m.rule.id, m.applies, m.recipients) for m in matches(of, MESSAGE, transaction())] == [
+        ("r2", False, (0,)),
+        ("r3", True, (0,)),
+    ]
+
+
+def test_canaries_choose_senders_for_good() -> None:
+    """A canary takes about its share of the senders, and always the same."""
+    (rule,) = rules("mode: {canary: 20%}, then: {delete: {}}").rules
+    senders = [f"user{i}@acme.example" for i in range(1000)]
+    taken = [s for s in senders if chosen(rule, s)]
+    assert 150 < len(taken) < 250
+    assert [s for s in senders if chosen(rule, s.upper())] == taken
+
+
+def test_why_masks_what_matched() -> None:
+    """The reason shows where, and not what."""
+    of = rules("when: [{detector: {name: payment_card}}, {text: {contains: treasure}}], then: {delete: {}}")
+    (match,) = matches(of, MESSAGE, transaction())
+    spans = [s for w in match.why for s in w.spans]
+    assert len(spans) == 2
+    assert all("4111 1111" not in s and "treasure" not in s for s in spans)
+    assert spans[0].startswith("body 1 ")
+
+
+def test_every_predicate_s_truth_is_kept() -> None:
+    """Also of branches that the answer did not need."""
+    of = rules("when: {any: [{tls: true}, {size: {larger_than: 1}}, {not: {tls: true}}]}, then: {delete: {}}")
+    (match,) = matches(of, MESSAGE, transaction())
+    assert {w.path.removeprefix("rules[0]."): w.truth for w in match.why} == {
+        "when.any": True,
+        "when.any[0].tls": True,
+        "when.any[1].size": True,
+        "when.any[2].not": False,
+        "when.any[2].not.tls": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("schedule", "at", "expected"),
+    [
+        ('{timezone: Asia/Taipei, hours: "09:00-18:00"}', NOON, True),
+        ('{timezone: America/New_York, hours: "09:00-18:00"}', NOON, False),
+        ("{timezone: Asia/Taipei, days: [tue]}", NOON, True),
+        ("{timezone: Asia/Taipei, days: [sat-mon]}", NOON, False),
+        ("{timezone: Asia/Taipei, days: [wed]}", datetime(2026, 11, 24, 17, 0, tzinfo=UTC), True),
+        ("{from: 2026-11-24, until: 2026-11-24}", NOON, True),
+        ("{from: 2026-11-25}", NOON, False),
+        ("{until: 2026-11-23}", NOON, False),
+        ('{hours: "22:00-06:00", days: [mon]}', datetime(2026, 11, 24, 4, 0, tzinfo=UTC), True),
+        ('{hours: "22:00-06:00", days: [tue]}', datetime(2026, 11, 24, 4, 0, tzinfo=UTC), False),
+        ('{hours: "18:00-24:00"}', datetime(2026, 11, 24, 23, 59, 59, tzinfo=UTC), True),
+        ('{hours: ["00:00-01:00", "03:00-05:00"]}', NOON, True),
+    ],
+)
+def test_schedules(schedule: str, at: datetime, expected: bool) -> None:
+    """Schedules hold in their own time zone, over midnight too."""
+    (rule,) = rules(f"schedule: {schedule}, then: {{delete: {{}}}}").rules
+    assert isinstance(rule.schedule, Schedule)
+    assert in_force(rule.schedule, transaction(at=at)) == expected
+
+
+def test_a_rule_that_fails_counts_as_failed() -> None:
+    """An error in a rule is told, and never reads as "did not match"."""
+    of = rules("when: {text: {matches: x}}, then: {delete: {}}")
+    when = of.rules[0].when
+    broken = replace(of, rules=(replace(of.rules[0], when=replace(when, patterns=(object(),))),))  # type: ignore[type-var]
+    (match,) = matches(broken, mail(), transaction())
+    assert match.error == "AttributeError"
