@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from services.common.ids import TenantId
@@ -13,7 +14,7 @@ class Policies(Protocol):
     async def current(self, tenant: TenantId) -> str | None:
         """The text of the newest revision, or None when the tenant has none."""
 
-    async def check(self, tenant: TenantId, document: str) -> list[tuple[str, str]]:
+    async def check(self, tenant: TenantId, document: str, groups: Sequence[str]) -> list[tuple[str, str]]:
         """What is wrong with a document: (where in it, what) each; empty when it may be applied."""
 
     async def apply(self, tenant: TenantId, document: str, note: str) -> bool:

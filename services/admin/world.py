@@ -78,7 +78,8 @@ class ApplyWorld:
                 current = None
             if current == text:
                 continue
-            found = await self._policies.check(tenant, text)
+            coming = [c.place[2] for c in plan.changes if c.place[:2] == (tenant, "group") and c.value is not None]
+            found = await self._policies.check(tenant, text, coming)
             mistakes += [(f"{paths[name]}.policy.{where}".rstrip("."), what) for where, what in found]
             changed.append((tenant, text, f"{'+' if current is None else '~'} policy of {name}"))
         if mistakes:

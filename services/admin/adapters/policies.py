@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 
 import grpc
@@ -29,9 +29,9 @@ class PolicyService:
             return None
         return str(answer.document)
 
-    async def check(self, tenant: TenantId, document: str) -> list[tuple[str, str]]:
+    async def check(self, tenant: TenantId, document: str, groups: Sequence[str]) -> list[tuple[str, str]]:
         """See the port."""
-        request = pb.CheckRequest(tenant=tenant, document=document)
+        request = pb.CheckRequest(tenant=tenant, document=document, groups=groups)
         answer = await _asked(self._stub.Check(request, timeout=self._timeout))
         return [(m.path or (f"line {m.line}" if m.line else ""), m.reason) for m in answer.mistakes]
 

@@ -27,7 +27,7 @@ from letterlock.mail.v1 import mail_pb2 as letterlock_dot_mail_dot_v1_dot_mail__
 from letterlock.options.v1 import options_pb2 as letterlock_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!letterlock/policy/v1/policy.proto\x12\x14letterlock.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dletterlock/mail/v1/mail.proto\x1a#letterlock/options/v1/options.proto\"\x86\x01\n\x08Revision\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12.\n\napplied_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\r\n\x05rules\x18\x05 \x01(\x05\x12\x0e\n\x06sha256\x18\x06 \x01(\t\"E\n\x07Mistake\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\x05\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\".\n\nGetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"b\n\x0bGetResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x0f\n\x07running\x18\x03 \x01(\x03\"t\n\x0c\x41pplyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\tB\x14\n\x12_expected_revision\"R\n\rApplyResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"0\n\x0c\x43heckRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\"O\n\rCheckResponse\x12/\n\x08mistakes\x18\x01 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake\x12\r\n\x05rules\x18\x02 \x01(\x05\"G\n\x0eHistoryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x0fHistoryResponse\x12\x31\n\trevisions\x18\x01 \x03(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x0fRollbackRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"D\n\x10RollbackResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\"\xc9\x01\n\x0cTraceRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04mail\x18\x02 \x01(\x0c\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x0e\n\x06sender\x18\x04 \x01(\t\x12\x12\n\nrecipients\x18\x05 \x03(\t\x12\x30\n\tdirection\x18\x06 \x01(\x0e\x32\x1d.letterlock.mail.v1.Direction\x12\x0b\n\x03tls\x18\x07 \x01(\x08\x12&\n\x02\x61t\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\rTraceResponse\x12.\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1c.letterlock.mail.v1.Decision\x12/\n\x08mistakes\x18\x02 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake2\xcc\x04\n\rPolicyService\x12[\n\x03Get\x12 .letterlock.policy.v1.GetRequest\x1a!.letterlock.policy.v1.GetResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12\x61\n\x05\x41pply\x12\".letterlock.policy.v1.ApplyRequest\x1a#.letterlock.policy.v1.ApplyResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12\x61\n\x05\x43heck\x12\".letterlock.policy.v1.CheckRequest\x1a#.letterlock.policy.v1.CheckResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12]\n\x07History\x12$.letterlock.policy.v1.HistoryRequest\x1a%.letterlock.policy.v1.HistoryResponse\"\x05\xaa\xbb\x18\x01\x03\x12`\n\x08Rollback\x12%.letterlock.policy.v1.RollbackRequest\x1a&.letterlock.policy.v1.RollbackResponse\"\x05\xaa\xbb\x18\x01\x03\x12W\n\x05Trace\x12\".letterlock.policy.v1.TraceRequest\x1a#.letterlock.policy.v1.TraceResponse\"\x05\xaa\xbb\x18\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!letterlock/policy/v1/policy.proto\x12\x14letterlock.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dletterlock/mail/v1/mail.proto\x1a#letterlock/options/v1/options.proto\"\x86\x01\n\x08Revision\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12.\n\napplied_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\r\n\x05rules\x18\x05 \x01(\x05\x12\x0e\n\x06sha256\x18\x06 \x01(\t\"E\n\x07Mistake\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\x05\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\".\n\nGetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"b\n\x0bGetResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x0f\n\x07running\x18\x03 \x01(\x03\"t\n\x0c\x41pplyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\tB\x14\n\x12_expected_revision\"R\n\rApplyResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"@\n\x0c\x43heckRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x0e\n\x06groups\x18\x03 \x03(\t\"O\n\rCheckResponse\x12/\n\x08mistakes\x18\x01 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake\x12\r\n\x05rules\x18\x02 \x01(\x05\"G\n\x0eHistoryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x0fHistoryResponse\x12\x31\n\trevisions\x18\x01 \x03(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x0fRollbackRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"D\n\x10RollbackResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\"\xc9\x01\n\x0cTraceRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04mail\x18\x02 \x01(\x0c\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x0e\n\x06sender\x18\x04 \x01(\t\x12\x12\n\nrecipients\x18\x05 \x03(\t\x12\x30\n\tdirection\x18\x06 \x01(\x0e\x32\x1d.letterlock.mail.v1.Direction\x12\x0b\n\x03tls\x18\x07 \x01(\x08\x12&\n\x02\x61t\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\rTraceResponse\x12.\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1c.letterlock.mail.v1.Decision\x12/\n\x08mistakes\x18\x02 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake2\xcc\x04\n\rPolicyService\x12[\n\x03Get\x12 .letterlock.policy.v1.GetRequest\x1a!.letterlock.policy.v1.GetResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12\x61\n\x05\x41pply\x12\".letterlock.policy.v1.ApplyRequest\x1a#.letterlock.policy.v1.ApplyResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12\x61\n\x05\x43heck\x12\".letterlock.policy.v1.CheckRequest\x1a#.letterlock.policy.v1.CheckResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12]\n\x07History\x12$.letterlock.policy.v1.HistoryRequest\x1a%.letterlock.policy.v1.HistoryResponse\"\x05\xaa\xbb\x18\x01\x03\x12`\n\x08Rollback\x12%.letterlock.policy.v1.RollbackRequest\x1a&.letterlock.policy.v1.RollbackResponse\"\x05\xaa\xbb\x18\x01\x03\x12W\n\x05Trace\x12\".letterlock.policy.v1.TraceRequest\x1a#.letterlock.policy.v1.TraceResponse\"\x05\xaa\xbb\x18\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -59,21 +59,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_APPLYRESPONSE']._serialized_start=634
   _globals['_APPLYRESPONSE']._serialized_end=716
   _globals['_CHECKREQUEST']._serialized_start=718
-  _globals['_CHECKREQUEST']._serialized_end=766
-  _globals['_CHECKRESPONSE']._serialized_start=768
-  _globals['_CHECKRESPONSE']._serialized_end=847
-  _globals['_HISTORYREQUEST']._serialized_start=849
-  _globals['_HISTORYREQUEST']._serialized_end=920
-  _globals['_HISTORYRESPONSE']._serialized_start=922
-  _globals['_HISTORYRESPONSE']._serialized_end=1015
-  _globals['_ROLLBACKREQUEST']._serialized_start=1017
-  _globals['_ROLLBACKREQUEST']._serialized_end=1082
-  _globals['_ROLLBACKRESPONSE']._serialized_start=1084
-  _globals['_ROLLBACKRESPONSE']._serialized_end=1152
-  _globals['_TRACEREQUEST']._serialized_start=1155
-  _globals['_TRACEREQUEST']._serialized_end=1356
-  _globals['_TRACERESPONSE']._serialized_start=1358
-  _globals['_TRACERESPONSE']._serialized_end=1470
-  _globals['_POLICYSERVICE']._serialized_start=1473
-  _globals['_POLICYSERVICE']._serialized_end=2061
+  _globals['_CHECKREQUEST']._serialized_end=782
+  _globals['_CHECKRESPONSE']._serialized_start=784
+  _globals['_CHECKRESPONSE']._serialized_end=863
+  _globals['_HISTORYREQUEST']._serialized_start=865
+  _globals['_HISTORYREQUEST']._serialized_end=936
+  _globals['_HISTORYRESPONSE']._serialized_start=938
+  _globals['_HISTORYRESPONSE']._serialized_end=1031
+  _globals['_ROLLBACKREQUEST']._serialized_start=1033
+  _globals['_ROLLBACKREQUEST']._serialized_end=1098
+  _globals['_ROLLBACKRESPONSE']._serialized_start=1100
+  _globals['_ROLLBACKRESPONSE']._serialized_end=1168
+  _globals['_TRACEREQUEST']._serialized_start=1171
+  _globals['_TRACEREQUEST']._serialized_end=1372
+  _globals['_TRACERESPONSE']._serialized_start=1374
+  _globals['_TRACERESPONSE']._serialized_end=1486
+  _globals['_POLICYSERVICE']._serialized_start=1489
+  _globals['_POLICYSERVICE']._serialized_end=2077
 # @@protoc_insertion_point(module_scope)

@@ -78,12 +78,14 @@ class ApplyResponse(_message.Message):
     def __init__(self, revision: _Optional[_Union[Revision, _Mapping]] = ..., changed: _Optional[bool] = ...) -> None: ...
 
 class CheckRequest(_message.Message):
-    __slots__ = ("tenant", "document")
+    __slots__ = ("tenant", "document", "groups")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     document: str
-    def __init__(self, tenant: _Optional[str] = ..., document: _Optional[str] = ...) -> None: ...
+    groups: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, tenant: _Optional[str] = ..., document: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CheckResponse(_message.Message):
     __slots__ = ("mistakes", "rules")
