@@ -207,6 +207,8 @@ async def test_buckets_are_written_by_those_who_own_what_is_in_them(raw: dict[st
         "ingress", "policy", "quarantine", "encryption", "delivery", "archive", "admin",
     }  # fmt: skip
     assert await publishers(raw, "$KV.queue.x") == {"delivery"}
+    assert await listeners(raw, "kv.queue.>") == {"delivery"}
+    assert await publishers(raw, "$JS.API.DIRECT.GET.KV_queue") == {"delivery", SETUP}
 
 
 async def test_setup_reads_no_fact_and_answers_no_question(raw: dict[str, Raw]) -> None:
@@ -218,20 +220,26 @@ async def test_setup_reads_no_fact_and_answers_no_question(raw: dict[str, Raw]) 
         assert not await setup.allowed_to_publish(subject)
 
 
+async def _take(_: Message) -> None:
+    return None
+
+
 @pytest.mark.parametrize("service", [s for s in SERVICES if s != "policy"])
 async def test_a_wrong_service_that_serves_the_question_is_never_asked(broker: Broker, service: str) -> None:
     """Through our own adapter, too: ingress hears that nobody serves."""
     ingress, wrong = await broker.connect("ingress"), await broker.connect(service)
-    asked: list[Message] = []
 
-    async def answer(message: Message) -> bytes:
-        asked.append(message)
+    async def answer(_: Message) -> bytes:
         return b"evil"
 
-    async with wrong.serve("policy.decide", answer):
-        with pytest.raises(NoResponders):
-            await ingress.request("policy.decide", b"q", timeout=5)
-    assert asked == []
+    with pytest.raises(Denied):
+        async with wrong.serve("policy.decide", answer):
+            pass
+    with pytest.raises(NoResponders):
+        await ingress.request("policy.decide", b"q", timeout=5)
+    with pytest.raises(Denied):
+        async with wrong.consume("policy-accepted", _take):
+            pass
 
 
 async def test_a_denied_call_is_told_at_once(broker: Broker) -> None:

@@ -122,7 +122,7 @@ class Bus(Protocol):
         """Ask the queue group that serves `subject`; `NoResponders` at once when there is none."""
 
     def serve(self, subject: str, responder: Responder, *, concurrency: int = 64) -> AbstractAsyncContextManager[None]:
-        """Answer requests on `subject` as a member of its queue group; raise `Busy` beyond `concurrency` * 4 waiting."""
+        """Answer requests on `subject` as a member of its queue group; beyond `concurrency` * 4 waiting: `Busy`."""
 
     async def pending(self, subject: str) -> list[Message]:
         """Messages of a stream still kept on exactly this subject, oldest first (at most 1,000)."""

@@ -10,7 +10,7 @@ from nats.aio.msg import Msg
 from services.common import log
 from services.common.bus import Message, Responder
 from services.common.bus.connection import Connection, plain_headers, where
-from services.common.errors import BY_CODE, Busy, Error, InvalidInput, Unavailable
+from services.common.errors import BY_CODE, Busy, Denied, Error, InvalidInput, Unavailable
 
 _log = log.get(__name__)
 ERROR_HEADER = "Letterlock-Error"
@@ -42,10 +42,12 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Begin to answer."""
+        """Begin to answer; raises `Denied` when this service may not serve the subject."""
         self._subscription = await self._connection.subscribe(self._subject, self._arrived, queue=self._subject)
-        # Whoever sees this service ready may ask: the broker has the subscription by then.
+        # Whoever sees this service ready may ask: the broker has the subscription by then, or has refused it.
         await self._connection.flush()
+        if not self._connection.may_listen(self._subject):
+            raise Denied("this service may not serve this subject", subject=self._subject)
 
     async def drain(self) -> None:
         """Leave the group, then answer what was taken."""

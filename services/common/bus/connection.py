@@ -59,6 +59,7 @@ class Connection:
         self._inboxes = itertools.count(1)
         self._on_reconnect: list[Callable[[], None]] = []
         self._replies = ""
+        self._refused: set[str] = set()
 
     @classmethod
     async def open(
@@ -138,6 +139,10 @@ class Connection:
             return await self._client.subscribe(subject, queue=queue, cb=callback, pending_bytes_limit=512 << 20)
         except (nats.errors.Error, OSError) as error:
             raise Unavailable("not connected to the broker") from error
+
+    def may_listen(self, subject: str) -> bool:
+        """Whether the broker has not refused a subscription to `subject`, as far as it has answered (`flush`)."""
+        return subject.lower() not in self._refused
 
     async def request(
         self, subject: str, data: bytes, *, timeout: float, headers: Mapping[str, str] | None = None
@@ -232,8 +237,10 @@ class Connection:
         if found := _DENIED.search(str(error)):
             verb, subject = found[1].lower(), found[2]
             _log.error("bus.denied", service=self.service, verb=verb, subject=subject)
+            if verb == "subscription":
+                self._refused.add(subject.lower())
             for wanted, sink in list(self._waiting.values()):
-                # The server may say the subject in its own case.
+                # nats-py gives the server's words in lower case.
                 if verb == "publish" and wanted.lower() == subject.lower():
                     sink(Denied("this service may not use this subject", subject=subject))
             return

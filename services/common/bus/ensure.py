@@ -105,6 +105,8 @@ def bucket_config(name: str, ttl: float, replicas: int) -> dict[str, Any]:
         "num_replicas": replicas,
         "allow_direct": True,
         "deny_delete": True,
+        # What says that a key was deleted goes away by itself.
+        "allow_msg_ttl": True,
         "republish": {"src": f"$KV.{name}.>", "dest": f"kv.{name}.>"},
     }
 

@@ -18,6 +18,8 @@ from services.common.errors import AlreadyExists, Conflict, Denied, InvalidInput
 _log = log.get(__name__)
 _OPERATION, _EXPECTED = "KV-Operation", "Nats-Expected-Last-Subject-Sequence"
 _REREAD = 60.0
+_TOMBSTONE = "1h"
+"""How long a deletion is told apart from a key that never was: watchers read all again much sooner."""
 _TIMEOUT = 5.0
 _BATCH = 512
 
@@ -57,7 +59,7 @@ class NatsBucket:
 
     async def delete(self, key: str) -> None:
         """Remove; what is not there is no error."""
-        await self._set(key, b"", {_OPERATION: "DEL"})
+        await self._set(key, b"", {_OPERATION: "DEL", "Nats-TTL": _TOMBSTONE})
 
     async def keys(self) -> list[str]:
         """All keys; empty when there are none."""

@@ -17,7 +17,7 @@ from services.common.bus.kv import NatsBucket, read_directly
 from services.common.bus.publishing import check_ack
 from services.common.bus.pull import Puller
 from services.common.bus.streams import BUCKETS, CONSUMERS, USERS, Consumer, schedule_subject, stream_of
-from services.common.errors import Busy, DeadlineExceeded, InvalidInput, NoResponders, Unavailable
+from services.common.errors import Busy, DeadlineExceeded, Denied, InvalidInput, NoResponders, Unavailable
 
 _log = log.get(__name__)
 _WINDOW = 512
@@ -94,6 +94,8 @@ class NatsBus:
     @asynccontextmanager
     async def consume(self, consumer: str, handler: Handler, *, concurrency: int = 16) -> AsyncIterator[None]:
         """Run `handler` for each message of a consumer while the context lives; leaving it drains."""
+        if self._spec(consumer).service != self._connection.service:
+            raise Denied("another service's consumer", consumer=consumer)
         puller = Puller(
             self._connection, consumer, self._spec(consumer), handler, concurrency, self._publish_dead_letter
         )
@@ -165,11 +167,14 @@ class NatsBus:
     async def _store(self, subject: str, data: bytes, headers: dict[str, str], timeout: float) -> None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._window.acquire()
-        except TimeoutError:
-            raise Busy("too many messages wait for their ack") from None
+        if self._window.locked():
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._window.acquire()
+            except TimeoutError:
+                raise Busy("too many messages wait for their ack") from None
+        else:
+            await self._window.acquire()
         try:
             left = deadline - loop.time()
             if left <= 0:

@@ -127,8 +127,10 @@ class Access:
     listens: tuple[str, ...] = ()
     looks_into: tuple[str, ...] = ()
     """Streams of which it may read single messages (`pending`)."""
+    reads: tuple[str, ...] = ("control", "factkeys", "nodes")
+    """Buckets it may read: what is in these is public inside or sealed."""
     writes: tuple[str, ...] = ("nodes",)
-    """Buckets it may write; every service may read them all: what they hold is public inside or sealed."""
+    """Buckets it may write."""
 
 
 _OUTCOME, _AUDIT = "mail.outcome.*.*", "audit.entry.*"
@@ -161,6 +163,7 @@ ACCESS: Mapping[str, Access] = MappingProxyType(
             schedules=("delivery.retry.*",),
             asks=("archive.fates",),
             looks_into=("OUTCOME",),
+            reads=("control", "factkeys", "nodes", "queue"),
             writes=("control", "factkeys", "nodes", "queue"),
         ),
         "archive": Access(
@@ -239,14 +242,14 @@ def _user(service: str, access: Access) -> User:
             ]
     for stream in access.looks_into:
         publish.append(f"$JS.API.DIRECT.GET.{stream}")
-    for bucket in BUCKETS:
+    for bucket in access.reads:
         publish += [
             f"$JS.API.STREAM.INFO.KV_{bucket}",
             f"$JS.API.DIRECT.GET.KV_{bucket}",
             f"$JS.API.DIRECT.GET.KV_{bucket}.>",
         ]
     publish += [f"$KV.{bucket}.>" for bucket in access.writes]
-    subscribe = [f"{inbox_prefix(service)}.>", *access.serves, *access.listens, *(f"kv.{b}.>" for b in BUCKETS)]
+    subscribe = [f"{inbox_prefix(service)}.>", *access.serves, *access.listens, *(f"kv.{b}.>" for b in access.reads)]
     return User(tuple(publish), tuple(subscribe), bool(access.serves))
 
 
