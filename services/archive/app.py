@@ -10,7 +10,6 @@ from letterlock.archive.v1 import archive_pb2_grpc
 
 from services.archive import fates
 from services.archive.adapters.grpc import ArchiveServicer
-from services.archive.adapters.keeper import RemoteKeeper
 from services.archive.adapters.opensearch import OpenSearchIndex
 from services.archive.config import ArchiveConfig
 from services.archive.coverage import Coverage
@@ -29,6 +28,7 @@ from services.common.ids import TenantId
 from services.common.mailreader import MailReader
 from services.common.sealing import keys, writers
 from services.common.sealing.factkeys import FactKeys
+from services.common.sealing.keeper import RemoteKeeper
 
 
 @asynccontextmanager
@@ -38,7 +38,8 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     if not config.opensearch_url:
         raise InvalidInput("LETTERLOCK_ARCHIVE__OPENSEARCH_URL: required", field="archive.opensearch_url")
     trusted = writers.load_writers(ctx.settings)
-    public, identities = keys.PublicKeys(ctx.objects, trusted), keys.connect(ctx)
+    keeper = RemoteKeeper.of(ctx)
+    public, identities = keys.PublicKeys(ctx.objects, trusted), keys.Identities(keeper)
     reader = MailReader(ctx.objects, identities, trusted)
     facts = Facts(ctx.bus, FactKeys(ctx.bus.bucket("factkeys"), public, identities), reader)
 
@@ -47,7 +48,6 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     feed = IndexFeed(index, segments, window=config.index_window)
     look = Look(index, segments, feed)
     recorder = Recorder(segments, feed.submit, window=config.batch_window, limit=config.batch_records)
-    keeper = RemoteKeeper(ctx.settings)
     sweeper = Sweeper(
         ctx.objects,
         ctx.bus,

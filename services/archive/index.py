@@ -79,7 +79,7 @@ class IndexFeed:
         self._pending, self._sending = _Pending(), _Pending()
         self._wake, self._kick = asyncio.Event(), asyncio.Event()
         self._generation = ""
-        self._pass = asyncio.Lock()
+        self._pass, self._sends = asyncio.Lock(), asyncio.Lock()
         self.replayed = 0
         """Documents written by replaying since the start."""
         self.refused = 0
@@ -156,6 +156,7 @@ class IndexFeed:
                     _log.warning("index.lost")
                 self._generation = generation
                 self._places = {}
+            await self._send()
             for tenant in await self._segments.tenants() if tenants is None else tenants:
                 await self._replay(tenant)
 
@@ -174,23 +175,24 @@ class IndexFeed:
                 self._kick.set()
 
     async def _send(self) -> None:
-        if not self._pending.mails:
-            return
-        self._sending, self._pending = self._pending, _Pending()
-        sending = self._sending
-        try:
-            if not self._generation:
-                raise Unavailable("the index has not answered yet")
-            with telemetry.stage("archive", "index"):
-                self.refused += await self._index.write(list(sending.mails.values()))
-        except BaseException:
-            self._drop(sending)
-            raise
-        else:
-            for tenant, names in sending.segments.items():
-                self._places.setdefault(tenant, _Place()).ahead |= names
-        finally:
-            self._sending = _Pending()
+        async with self._sends:
+            if not self._pending.mails:
+                return
+            self._sending, self._pending = self._pending, _Pending()
+            sending = self._sending
+            try:
+                if not self._generation:
+                    raise Unavailable("the index has not answered yet")
+                with telemetry.stage("archive", "index"):
+                    self.refused += await self._index.write(list(sending.mails.values()))
+            except BaseException:
+                self._drop(sending)
+                raise
+            else:
+                for tenant, names in sending.segments.items():
+                    self._places.setdefault(tenant, _Place()).ahead |= names
+            finally:
+                self._sending = _Pending()
 
     def _drop(self, pending: _Pending) -> None:
         for tenant, names in pending.segments.items():

@@ -50,5 +50,5 @@ class Index(Protocol):
 class Keeper(Protocol):
     """Who destroys a day's pipeline key."""
 
-    async def day_complete(self, day: date) -> None:
-        """All mails of the day are final and indexed. Raises `Unavailable`."""
+    async def complete(self, day: date) -> None:
+        """All mails of the day are final and indexed. Raises `Rejected` for a day too young, `Unavailable`."""

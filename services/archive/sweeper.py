@@ -158,7 +158,7 @@ class Sweeper:
         told = await self._index.floor(INSTALLATION)
         day = told + timedelta(days=1) if told is not None else await self._oldest(tenants)
         while day is not None and day <= last:
-            await self._keeper.day_complete(day)
+            await self._keeper.complete(day)
             await self._index.set_floor(INSTALLATION, day)
             _log.info("sweep.day_complete", day=day.isoformat())
             day += timedelta(days=1)
