@@ -156,11 +156,12 @@ async def _next(news: asyncio.Queue[Entry | None], deadline: float) -> Entry | N
 
 
 class _View:
-    """What a watcher has been told."""
+    """What a watcher has been told: each key's revision, and which of them are deletions."""
 
     def __init__(self) -> None:
         self._created = ""
         self._known: dict[str, int] = {}
+        self._deleted: set[str] = set()
         self._missing: set[str] = set()
 
     def heard(self, entry: Entry) -> bool | None:
@@ -171,23 +172,30 @@ class _View:
         if entry.revision == known:
             return False
         self._known[entry.key] = entry.revision
+        if entry.value is None:
+            self._deleted.add(entry.key)
+        else:
+            self._deleted.discard(entry.key)
         return True
 
     def seen(self, created: str, entries: list[Entry]) -> list[Entry]:
         """What of a full reading is news. A key is gone when two readings lack it: a replica may lag behind."""
         anew = created != self._created
         self._created = created
-        present = {entry.key for entry in entries}
-        absent = self._known.keys() - present
+        absent = self._known.keys() - {entry.key for entry in entries}
         gone = absent if anew else absent & self._missing
         self._missing = set(absent - gone)
-        changes = [Entry(key, None, self._known.pop(key)) for key in sorted(gone)]
+        changes = [Entry(key, None, self._known[key]) for key in sorted(gone - self._deleted)]
+        for key in gone:
+            del self._known[key]
+        self._deleted -= gone
+        present = self._known.keys() - self._deleted
         if anew:
             self._known.clear()
+            self._deleted.clear()
         for entry in entries:
-            told = entry.key in self._known
             # What was deleted before anybody told us of it is no news.
-            if self.heard(entry) and (told or entry.value is not None):
+            if self.heard(entry) and (entry.value is not None or entry.key in present):
                 changes.append(entry)
         return changes
 
