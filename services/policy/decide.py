@@ -26,6 +26,8 @@ from services.policy.pool import FairPool
 from services.policy.ports import InForce, Policies
 
 _log = log.get(__name__)
+_INLINE_JUDGEMENTS = 1000
+"""Recipients times rules from which a decision leaves the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class Decider:
         tenant = TenantId.parse(envelope.tenant)
         in_force = draft or self._policies.current(tenant)
         began = time.perf_counter()
-        if len(raw) <= self._bounds.inline_bytes:
+        judgements = len(envelope.recipients) * len(in_force.policy.rules)
+        if len(raw) <= self._bounds.inline_bytes and judgements <= _INLINE_JUDGEMENTS:
             decision = self._consider(tenant, in_force, envelope, read(raw, self._bounds.limits), queued)
         else:
             decision = await self._in_thread(tenant, in_force, envelope, raw, queued, timeout)

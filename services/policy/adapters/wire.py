@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from letterlock.mail.v1 import mail_pb2
@@ -16,6 +16,8 @@ from services.policy.core.tree import Mistake
 
 _MAX_WHY_RECIPIENTS = 1000
 _MAX_NOT_INSPECTED = 100
+_MAX_DECISION = 200_000
+"""Bytes a decision may have with its reasons: it travels in messages of the broker, beside the mail."""
 
 DIRECTIONS: Mapping[int, Direction] = {
     mail_pb2.DIRECTION_INBOUND: "inbound",
@@ -72,7 +74,22 @@ def decision(
         made.origin = "on_doubt"
     else:
         made.origin = "policy" if revision else "no_policy"
+    _trim(made)
     return made
+
+
+def _trim(made: mail_pb2.Decision) -> None:
+    """Let go of reasons, the least telling first, until the decision fits; what happens is never trimmed."""
+    trims: tuple[Callable[[mail_pb2.RuleWhy], None], ...] = (
+        lambda why: None if why.matched else why.ClearField("predicates"),
+        lambda why: why.ClearField("predicates"),
+        lambda why: why.ClearField("recipients"),
+    )
+    for trim in trims:
+        if made.ByteSize() <= _MAX_DECISION:
+            return
+        for why in made.why:
+            trim(why)
 
 
 def coverage(message: Message) -> mail_pb2.Coverage:

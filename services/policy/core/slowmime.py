@@ -80,39 +80,36 @@ def _walk(part: Std, path: str, depth: int, reading: Reading, limits: Limits) ->
         for number, child in enumerate(payload, 1):
             _walk(child, f"{path}.{number}" if path else str(number), depth + embedded, reading, limits)
         return
-    content, broken = _content(part)
+    contents, broken = _contents(part)
     broken = broken or kind.startswith("multipart/") or bool(part.defects)
     disposition = str(part.get("content-disposition", "")).strip().lower()
     name = _name(part)
-    reading.leaves.append(
-        Leaf(
-            path or "1",
-            "text/plain" if kind.startswith("multipart/") else kind,
-            str(part.get("content-type", "")),
-            name,
-            disposition.startswith("attachment") or bool(name),
-            content,
-            doubt="broken" if broken else None,
+    for content in contents:
+        reading.leaves.append(
+            Leaf(
+                path or "1",
+                "text/plain" if kind.startswith("multipart/") else kind,
+                str(part.get("content-type", "")),
+                name,
+                disposition.startswith("attachment") or bool(name),
+                content,
+                doubt="broken" if broken else None,
+            )
         )
-    )
 
 
-def _content(part: Std) -> tuple[bytes, bool]:
-    """The decoded bytes, and whether programs may disagree about them."""
+def _contents(part: Std) -> tuple[list[bytes], bool]:
+    """The decoded bytes, in every way programs may read them, and whether they may disagree."""
     encodings = [str(v).strip().lower() for v in part.get_all("content-transfer-encoding", [])]
     raw = _raw(part)
     if "base64" not in " ".join(encodings):
         known = all(e in ("7bit", "8bit", "binary", "quoted-printable") for e in encodings) and len(encodings) <= 1
-        if "quoted-printable" in encodings:
-            return binascii.a2b_qp(raw), not known
-        return raw, not known
+        return [binascii.a2b_qp(raw) if "quoted-printable" in encodings else raw], not known
     decoded, sure = base64_of(raw)
-    if decoded == b"" and raw.strip():
-        decoded = raw
     if len(encodings) > 1 or encodings[0] != "base64":
         # Some programs decode it, some do not: both readings are looked at.
-        return decoded + b"\n" + raw, True
-    return decoded, not sure
+        return [decoded, raw], True
+    return [decoded if decoded or not raw.strip() else raw], not sure
 
 
 def base64_of(raw: bytes) -> tuple[bytes, bool]:
