@@ -7,10 +7,7 @@ searches per chunk, never a step per byte.
 
 from __future__ import annotations
 
-import re
-
 _END = b"\r\n.\r\n"
-_BARE = re.compile(rb"\r(?!\n)|(?<!\r)\n|\x00")
 
 
 class DataDecoder:
@@ -84,9 +81,3 @@ def _has_bare(data: bytes) -> bool:
     # Three counts run at memory speed and are nearly always the whole answer.
     pairs = data.count(b"\r\n")
     return data.count(b"\n") != pairs or data.count(b"\r") != pairs or b"\x00" in data
-
-
-def find_bare(data: bytes) -> int:
-    """Position of the first bare CR, bare LF or NUL in whole content, or -1."""
-    match = _BARE.search(data)
-    return match.start() if match else -1

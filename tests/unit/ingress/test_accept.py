@@ -280,7 +280,7 @@ async def test_drain_waits_for_the_mail_under_way(open_house: Open) -> None:
             assert (await mail).startswith("250 2.0.0")
             assert (await client.hear()).startswith("421 4.3.2")
             await drained
-        with pytest.raises(OSError, match="refused|failed"):
+        with pytest.raises(OSError, match=r"refused|failed"):
             async with house.client():
                 pass
         assert len(house.publisher.facts) == 1
