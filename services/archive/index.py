@@ -21,7 +21,7 @@ from services.archive.core.fold import MailState, fold
 from services.archive.ports import Index
 from services.archive.segments import Segments
 from services.common import log, telemetry
-from services.common.errors import Corrupt, Error, NotFound, Unavailable
+from services.common.errors import Corrupt, Error, NotFound
 from services.common.ids import MailId, TenantId
 
 _log = log.get(__name__)
@@ -126,11 +126,9 @@ class IndexFeed:
         total = sum(p.total for p in places)
         return total, total - sum(min(p.remaining, p.total) for p in places), self.replayed
 
-    def forget(self, tenant: TenantId | None) -> None:
-        """Replay all segments of a tenant, or of all."""
-        for each in [tenant] if tenant is not None else list(self._places):
-            self._places[each] = _Place(known=True)
-        self._kick.set()
+    def forget(self, tenant: TenantId) -> None:
+        """The next pass replays all segments of a tenant."""
+        self._places[tenant] = _Place(known=True)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -176,13 +174,11 @@ class IndexFeed:
 
     async def _send(self) -> None:
         async with self._sends:
-            if not self._pending.mails:
-                return
+            if not self._pending.mails or not self._generation:
+                return  # before the index has answered for the first time, the first pass sends what is pending
             self._sending, self._pending = self._pending, _Pending()
             sending = self._sending
             try:
-                if not self._generation:
-                    raise Unavailable("the index has not answered yet")
                 with telemetry.stage("archive", "index"):
                     self.refused += await self._index.write(list(sending.mails.values()))
             except BaseException:

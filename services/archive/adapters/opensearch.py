@@ -8,6 +8,7 @@ Indices are never made by writing: a write goes through its month's alias.
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
@@ -106,6 +107,8 @@ class OpenSearchIndex:
             retry_on_timeout=False,
             **options,
         )
+        # It warns of each 404 and 409, which are answers here; what is a failure is raised, and logged by who calls.
+        logging.getLogger("opensearch").setLevel(logging.ERROR)
         self._config = config
         self._cache: OrderedDict[_Key, _Known] = OrderedDict()
         self._months: set[str] = set()

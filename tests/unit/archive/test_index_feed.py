@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from letterlock.archive.v1 import archive_pb2
 from letterlock.mail.v1 import mail_pb2
 
 from services.archive import fates
@@ -121,7 +122,7 @@ async def test_fates_are_known_before_and_without_the_index() -> None:
     away.index.away = True
     for process in (archive, other, away):
         answer = await fates.answering(process.look)(Message("archive.fates", _request(ACME, mail_id_of(trace))))
-        found = fates.archive_pb2.FatesResponse.FromString(answer)
+        found = archive_pb2.FatesResponse.FromString(answer)
         assert [(list(o.recipients), o.state, o.n) for o in found.outcomes] == [([0], DEFERRED, 1), ([1], DELIVERED, 2)]
         assert not found.outcomes[0].detail
     away.index.away = False
@@ -147,4 +148,5 @@ async def test_without_the_store_fates_are_unavailable_rather_than_none() -> Non
 
 
 def _request(tenant: TenantId, mail_id: MailId) -> bytes:
-    return fates.archive_pb2.FatesRequest(tenant=tenant, mail_id=mail_id).SerializeToString()
+    request: bytes = archive_pb2.FatesRequest(tenant=tenant, mail_id=mail_id).SerializeToString()
+    return request
