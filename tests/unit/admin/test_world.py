@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -57,7 +57,7 @@ class InMemoryPolicies:
             raise Unavailable
         return self.texts.get(tenant)
 
-    async def check(self, tenant: TenantId, document: str) -> list[tuple[str, str]]:
+    async def check(self, tenant: TenantId, document: str, groups: Sequence[str]) -> list[tuple[str, str]]:
         """See the port."""
         return [("rules[0]", "unknown predicate")] if "bad" in document else []
 
