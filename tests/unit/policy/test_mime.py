@@ -97,7 +97,7 @@ def test_attachments_have_names_types_sizes_and_text() -> None:
     """RFC 2231 names, text attachments read, others counted as unsupported."""
     message = EmailMessage()
     message.set_content("body")
-    message.add_attachment("secret,1\r\n".encode(), maintype="text", subtype="csv", filename="客戶.csv")
+    message.add_attachment(b"secret,1\r\n", maintype="text", subtype="csv", filename="客戶.csv")
     message.add_attachment(b"%PDF-1.7 \x00 nothing", maintype="application", subtype="pdf", filename="a.pdf")
     message.add_attachment(b"plain words", maintype="application", subtype="octet-stream", filename="x.bin")
     read = mime.read(message.as_bytes().replace(b"\n", b"\r\n"))
