@@ -30,7 +30,7 @@ AREAS: Mapping[str, str] = {
     "quarantine": "quarantine",
     "delivery": "delivery",
     "archive": "archive",
-    "encryption": "encryption",
+    "keys": "encryption",
     "keys": "encryption",
 }
 """`letterlock.<area>.v1`: the service that answers it."""
