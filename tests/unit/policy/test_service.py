@@ -99,6 +99,8 @@ async def test_a_bad_document_is_refused_with_line_and_reason(house: House) -> N
     checked = await house.call("Check", policy_pb2.CheckRequest(document=BAD))
     assert [(m.line, m.path) for m in checked.mistakes] == [(3, "rules[0].then.hold.reviewers")]
     assert (await house.call("Check", policy_pb2.CheckRequest(document=HOLD))).rules == 1
+    coming = await house.call("Check", policy_pb2.CheckRequest(document=BAD, groups=["nobody"]))
+    assert (coming.rules, list(coming.mistakes)) == (1, [])
 
 
 async def test_history_and_rollback(house: House) -> None:
