@@ -68,7 +68,7 @@ async def connect(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             setup = await Connection.open(running.url, SETUP, keys=running.keys)
             found = await read_directly(setup, "DEAD", "dead.>", limit=100)
             await setup.close()
-            return [(headers["Nats-Subject"], data, headers) for headers, data in found]
+            return [(headers["Nats-Subject"], message.data, headers) for headers, message in found]
 
         yield Connect(running.connect, dead)
 

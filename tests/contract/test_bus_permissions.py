@@ -16,11 +16,12 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from services.common.bus import Message
+from services.common.bus import Entry, Message
 from services.common.bus.connection import Connection
 from services.common.bus.streams import ACCESS, BUCKETS, CONSUMERS, SETUP, STREAMS, USERS, inbox_prefix
 from services.common.errors import Denied, NoResponders
 from services.common.ids import MailId, TenantId
+from services.common.testing import eventually
 from services.common.testing.broker import Broker, running_broker
 
 ACME = TenantId.new()
@@ -279,3 +280,43 @@ def test_no_ones_permissions_hold_a_bare_wildcard() -> None:
         assert user.subscribe, name
         for subject in (*user.publish, *user.subscribe):
             assert not subject.startswith((">", "*")), (name, subject)
+
+
+async def test_the_broker_cannot_be_made_to_speak_in_anothers_name(broker: Broker, raw: dict[str, Raw]) -> None:
+    """An answer of the broker that a service directs at a subject it may not use is believed by nobody."""
+    ingress, delivery, admin = [await broker.connect(name) for name in ("ingress", "delivery", "admin")]
+    policy, asked, taken = await broker.connect("policy"), list[Message](), list[Message]()
+    mail = MailId.new()
+    await ingress.bucket("factkeys").put("evil", b"evil")
+    revision = await admin.bucket("control").put("tenant", b"good")
+    watch = delivery.bucket("control").watch()
+    assert [await anext(watch), await anext(watch)] == [Entry("tenant", b"good", revision), None]
+
+    async def answer(message: Message) -> bytes:
+        asked.append(message)
+        return message.data
+
+    async def take(message: Message) -> None:
+        taken.append(message)
+
+    async with policy.serve("policy.decide", answer), delivery.consume("delivery-released", take):
+        for target in (
+            f"mail.released.{ACME}", f"mail.outcome.{ACME}.{mail}", "policy.decide", "$KV.control.tenant",
+            f"delivery.retry.{ACME}",
+        ):  # fmt: skip
+            await raw["ingress"].client.publish("$JS.API.DIRECT.GET.KV_factkeys.$KV.factkeys.evil", b"", reply=target)
+        await raw["ingress"].barrier()
+        # Each got something real after the forgery, so the forgery has passed.
+        quarantine = await broker.connect("quarantine")
+        await quarantine.publish(f"mail.released.{ACME}", b"real", msg_id="1")
+        await eventually(lambda: taken)
+        assert await ingress.request("policy.decide", b"real", timeout=5) == b"real"
+    assert [m.data for m in taken] == [b"real"]
+    assert [m.data for m in asked] == [b"real"]
+    assert await delivery.pending(f"mail.outcome.{ACME}.{mail}") == []
+    assert await admin.bucket("control").get("tenant") is None
+    told = await asyncio.wait_for(anext(watch), 10)
+    assert told is not None
+    assert told.value is None
+    assert await admin.bucket("control").create("tenant", b"restored") > revision
+    await watch.aclose()  # type: ignore[attr-defined]

@@ -9,8 +9,8 @@ from nats.aio.msg import Msg
 
 from services.common import log
 from services.common.bus import Message, Responder
-from services.common.bus.connection import Connection, plain_headers, where
-from services.common.errors import BY_CODE, Busy, Denied, Error, InvalidInput, Unavailable
+from services.common.bus.connection import Connection, forged, plain_headers, where
+from services.common.errors import BY_CODE, Busy, Denied, Error, InvalidInput
 
 _log = log.get(__name__)
 ERROR_HEADER = "Letterlock-Error"
@@ -62,6 +62,9 @@ class Server:
         await self._connection.flush()
 
     async def _arrived(self, message: Msg) -> None:
+        if forged(message):
+            _log.error("bus.forged", subject=self._subject)
+            return
         if len(self._tasks) >= self._most:
             await self._reply(message, *error_answer(Busy("too many questions wait")))
             return
@@ -89,5 +92,4 @@ class Server:
             await self._connection.send(message.reply, data, headers=headers)
         except Error as error:
             # Who asked has a deadline of its own.
-            log_level = _log.debug if isinstance(error, Unavailable) else _log.error
-            log_level("bus.answer_failed", subject=self._subject, code=error.code)
+            _log.warning("bus.answer_failed", subject=self._subject, code=error.code)

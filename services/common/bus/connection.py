@@ -41,11 +41,21 @@ _MAX_WAITING = 100_000
 
 
 def plain_headers(message: Msg) -> dict[str, str]:
-    """The headers of a message, one value each."""
+    """The headers of a message, one value each: the last, for that is where the server puts its own."""
     return {
-        str(getattr(key, "value", key)): value[0] if isinstance(value, list) else str(value)
+        str(getattr(key, "value", key)): value[-1] if isinstance(value, list) else str(value)
         for key, value in (message.headers or {}).items()
     }
+
+
+def forged(message: Msg, *, answers: int = 0) -> bool:
+    """Whether the broker was made to write this message in somebody's name.
+
+    Who asks for a stored message names the subject of the answer, and the server checks no permission there; but it
+    marks each answer with a `Nats-Stream` header. `answers` is how many such marks are right: 1 on what we asked for.
+    """
+    marks: object = (message.headers or {}).get("Nats-Stream") or []
+    return (len(marks) if isinstance(marks, list) else 1) > answers
 
 
 class Connection:

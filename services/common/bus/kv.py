@@ -11,7 +11,7 @@ from nats.aio.msg import Msg
 
 from services.common import log
 from services.common.bus import Entry
-from services.common.bus.connection import Connection, plain_headers
+from services.common.bus.connection import Connection, forged, plain_headers
 from services.common.bus.publishing import check_ack
 from services.common.errors import AlreadyExists, Conflict, Denied, InvalidInput, Unavailable
 
@@ -76,7 +76,7 @@ class NatsBucket:
         async def arrived(message: Msg) -> None:
             headers = plain_headers(message)
             subject = f"{self._prefix}{message.subject.split('.', 2)[2]}"
-            news.put_nowait(self._entry(subject, message.data, headers))
+            news.put_nowait(self._entry(subject, message, headers))
 
         subscription = await self._connection.subscribe(f"kv.{self._name}.>", arrived)
         forget = self._connection.on_reconnect(lambda: news.put_nowait(None))
@@ -131,20 +131,22 @@ class NatsBucket:
         headers = plain_headers(answer)
         if headers.get("Status") == "404":
             return None
-        return self._entry(headers.get("Nats-Subject", ""), answer.data, headers)
+        return self._entry(headers.get("Nats-Subject", ""), answer, headers)
 
     async def _walk(self) -> list[Entry]:
         found = await read_directly(self._connection, f"KV_{self._name}", f"{self._prefix}>", limit=1 << 30)
-        return [self._entry(h.get("Nats-Subject", ""), data, h) for h, data in found]
+        return [self._entry(h.get("Nats-Subject", ""), message, h) for h, message in found]
 
     def _subject(self, key: str) -> str:
         if not key or "" in key.split(".") or any(c.isspace() or c in "*>" for c in key):
             raise InvalidInput("a key has no spaces, wildcards or empty parts", field="key")
         return f"{self._prefix}{key}"
 
-    def _entry(self, subject: str, data: bytes, headers: Mapping[str, str]) -> Entry:
-        gone = headers.get(_OPERATION) in ("DEL", "PURGE") or "Nats-Marker-Reason" in headers
-        return Entry(subject.removeprefix(self._prefix), None if gone else data, int(headers["Nats-Sequence"]))
+    def _entry(self, subject: str, message: Msg, headers: Mapping[str, str]) -> Entry:
+        gone = (
+            forged(message, answers=1) or headers.get(_OPERATION) in ("DEL", "PURGE") or "Nats-Marker-Reason" in headers
+        )
+        return Entry(subject.removeprefix(self._prefix), None if gone else message.data, int(headers["Nats-Sequence"]))
 
 
 async def _next(news: asyncio.Queue[Entry | None], deadline: float) -> Entry | None:
@@ -202,9 +204,9 @@ class _View:
 
 async def read_directly(
     connection: Connection, stream: str, subject: str, *, limit: int
-) -> list[tuple[dict[str, str], bytes]]:
-    """Messages of a stream on a subject pattern, oldest first, without a consumer: headers and data of each."""
-    found: list[tuple[dict[str, str], bytes]] = []
+) -> list[tuple[dict[str, str], Msg]]:
+    """Messages of a stream on a subject pattern, oldest first, without a consumer: headers and message of each."""
+    found: list[tuple[dict[str, str], Msg]] = []
     start = 1
     while len(found) < limit:
         ask = {"seq": start, "next_by_subj": subject, "batch": min(_BATCH, limit - len(found))}
@@ -214,7 +216,7 @@ async def read_directly(
         *messages, end = answers
         for message in messages:
             headers = plain_headers(message)
-            found.append((headers, message.data))
+            found.append((headers, message))
             start = int(headers["Nats-Sequence"]) + 1
         closing = plain_headers(end)
         if closing.get("Status") not in ("204", "404"):

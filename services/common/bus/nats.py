@@ -12,7 +12,7 @@ from pathlib import Path
 from services.common import log
 from services.common.bus import Bucket, Handler, Message, Responder
 from services.common.bus.answering import Server, raise_answer
-from services.common.bus.connection import Connection, plain_headers
+from services.common.bus.connection import Connection, forged, plain_headers
 from services.common.bus.kv import NatsBucket, read_directly
 from services.common.bus.publishing import check_ack
 from services.common.bus.pull import Puller
@@ -123,11 +123,12 @@ class NatsBus:
         return [
             Message(
                 subject,
-                data,
+                message.data,
                 {name: value for name, value in headers.items() if name not in _DIRECT},
                 sequence=int(headers["Nats-Sequence"]),
             )
-            for headers, data in found
+            for headers, message in found
+            if not forged(message, answers=1)
         ]
 
     def bucket(self, name: str) -> Bucket:
@@ -147,7 +148,8 @@ class NatsBus:
 
     async def drain(self) -> None:
         """Finish what runs, then close."""
-        await asyncio.gather(*(part.drain() for part in list(self._active)))
+        parts, self._active = self._active, set()
+        await asyncio.gather(*(part.drain() for part in parts))
         await self._connection.close()
 
     @asynccontextmanager

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 from nats.aio.msg import Msg
 
 from services.common import log
-from services.common.bus import Handler, Message
-from services.common.bus.connection import Connection, plain_headers, where
+from services.common.bus import Handler, Later, Message
+from services.common.bus.connection import Connection, forged, plain_headers, where
 from services.common.bus.consuming import Ack, Again, Dead, Failures, dead_letter
 from services.common.bus.streams import Consumer
-from services.common.errors import Error, Unavailable
+from services.common.errors import Corrupt, Error, Unavailable
 
 _log = log.get(__name__)
 _SECOND = 1_000_000_000
@@ -147,10 +147,13 @@ class Puller:
         )
         problem: Exception | None = None
         try:
+            if forged(message):
+                _log.error("bus.forged", consumer=self._name, subject=message.subject)
+                raise Corrupt("written in somebody's name")
             await self._handler(received)
         except Exception as error:
             problem = error
-            if not isinstance(error, Error) and type(error).__name__ != "Later":
+            if not isinstance(error, Error | Later):
                 _log.error("bus.handler_failed", consumer=self._name, error=type(error).__name__, where=where(error))
         fate = self._failures.judge(received.sequence, problem)
         if isinstance(fate, Dead):
