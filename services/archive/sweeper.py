@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal, Protocol
@@ -37,6 +37,8 @@ _OPEN = 50_000
 """Mails of a day that are remembered as not done; beyond that the day is listed again."""
 _LATE = timedelta(hours=1)
 """How much later than its id says an object may appear: the longest transaction, with a margin."""
+_RECENT = timedelta(days=14)
+"""How far back is swept while the index is away: longer than retries and most holds."""
 _MOST = 2_000
 """Mails of a tenant that are published again in one pass."""
 
@@ -107,6 +109,7 @@ class Sweeper:
         self._days: dict[tuple[TenantId, date], _Day] = {}
         self._floors: dict[TenantId, date] = {}
         self._blobs: dict[TenantId, str] = {}
+        self._blind = False
         self.planted: set[tuple[TenantId, MailId]] = set()
         """Objects that none of our writers signed."""
         self.republished = 0
@@ -119,13 +122,20 @@ class Sweeper:
                 with telemetry.stage("archive", "sweep"):
                     seen = [tenant async for tenant in tenants()]
                     for tenant in seen:
-                        await self.once(tenant)
-                    await self.complete_days(seen)
+                        await self._guarded(self.once(tenant))
+                    await self._guarded(self.complete_days(seen))
             except Error as error:
                 _log.info("sweep.interrupted", code=error.code)
-            except Exception as error:
-                _log.error("sweep.failed", error=type(error).__name__)
             await asyncio.sleep(pause)
+
+    async def _guarded(self, part: Awaitable[object]) -> None:
+        """One tenant's trouble must not keep the others from being swept."""
+        try:
+            await part
+        except Error as error:
+            _log.info("sweep.interrupted", code=error.code)
+        except Exception as error:
+            _log.error("sweep.failed", error=type(error).__name__)
 
     async def once(self, tenant: TenantId) -> int:
         """One pass over a tenant; returns how many mails were published again. Raises `Unavailable`."""
@@ -136,11 +146,10 @@ class Sweeper:
             place = self._days.setdefault((tenant, day), _Day())
             try:
                 await self._sweep_day(tenant, day, place, waits)
-            except (Busy, Unavailable) as error:
+            except Busy as error:  # its stream is full: another day's facts would not fit either
                 _log.info("sweep.day_interrupted", tenant=tenant, day=day.isoformat(), code=error.code)
-                if not isinstance(error, Busy):
-                    raise
-            if not place.open and day < self._today():
+                break
+            if not place.open and day < self._today() and not self._blind:
                 await self._raise_floor(tenant, day)
         await self._delete_orphans(tenant)
         return self.republished - before
@@ -261,7 +270,11 @@ class Sweeper:
         return True
 
     async def _unfinished(self, tenant: TenantId) -> list[date]:
-        floor = await self._floor(tenant)
+        try:
+            floor, self._blind = await self._floor(tenant), False
+        except Unavailable:
+            # Without the index it is not known what is done with: look at what may still be on its way.
+            floor, self._blind = self._today() - _RECENT, True
         return [day for day in await self._mails.days(tenant) if floor is None or day > floor]
 
     async def _floor(self, tenant: TenantId) -> date | None:
