@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import ssl
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from letterlock.mail.v1 import mail_pb2
 
+from services.common import log
 from services.common.app import Context
 from services.common.components import TlsConfig
 from services.common.directory import Network
@@ -25,6 +27,8 @@ from services.ingress.adapters.server import SmtpServer
 from services.ingress.config import IngressConfig
 from services.ingress.core.limits import Limits
 from services.ingress.receive import Receiver
+
+_log = log.get(__name__)
 
 
 class FactBus:
@@ -89,6 +93,30 @@ def tls_context(certificate: Path, key: Path, client_ca: Path | None = None) -> 
     return context
 
 
+async def renew(context: ssl.SSLContext, certificate: Path, key: Path, *, every: float = 60.0) -> None:
+    """Load a certificate that was replaced, for the handshakes to come; runs until cancelled."""
+    seen = _stamp(certificate, key)
+    while True:
+        await asyncio.sleep(every)
+        now = _stamp(certificate, key)
+        if now == seen or not now:
+            continue
+        try:
+            context.load_cert_chain(certificate, key)
+        except (OSError, ssl.SSLError):
+            _log.warning("smtp.certificate_unusable")  # half written, perhaps: the old one stays
+        else:
+            seen = now
+            _log.info("smtp.certificate_renewed")
+
+
+def _stamp(*files: Path) -> tuple[int, ...]:
+    try:
+        return tuple(f.stat().st_mtime_ns for f in files)
+    except OSError:
+        return ()
+
+
 def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
     """The balancers' networks; raises `InvalidInput`."""
     try:
@@ -123,16 +151,14 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         window=config.auth_window.total_seconds(),
     )
     folder = ctx.settings.of(TlsConfig).directory or ctx.settings.data / "tls"
+    certificate = config.certificate or folder / "ingress.pem"
+    key = config.certificate_key or folder / "ingress.key"
     desk = Desk(
         hostname=hostname,
         directory=lambda: ctx.control.directory,
         receiver=receiver,
         authenticator=authenticator,
-        tls=tls_context(
-            config.certificate or folder / "ingress.pem",
-            config.certificate_key or folder / "ingress.key",
-            config.client_ca,
-        ),
+        tls=tls_context(certificate, key, config.client_ca),
         limits=limits,
         max_connections=config.max_connections,
         max_connections_per_peer=config.max_connections_per_peer,
@@ -146,6 +172,7 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         if desk.stopping:
             raise Unavailable("draining")
 
+    renewing = asyncio.create_task(renew(desk.tls, certificate, key))
     ctx.health.add("keys", public.check)
     ctx.health.add("listeners", listening)
     try:
@@ -154,5 +181,6 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         ctx.addresses["submissions"] = str(await server.listen(config.submissions_listen, "submissions"))
         yield
     finally:
+        renewing.cancel()
         await server.drain(config.drain_timeout.total_seconds())
         authenticator.close()

@@ -1,7 +1,8 @@
 """Who logs in: AUTH PLAIN and LOGIN (RFC 4954, 4616), passwords by argon2id off the event loop.
 
 Failures are throttled per peer and per account, before the hash is computed;
-an account that does not exist costs the same time as one that does.
+an account that does not exist costs the same time as one that does. Who guesses
+at an account does not lock its owner out: a peer that has logged in before may.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import asyncio
 import binascii
 import time
 from base64 import b64decode
+from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,6 +30,8 @@ OVERLOADED = Reply(454, "4.7.0", "temporary authentication failure, please try a
 
 _WAITING = 64
 """Checks that may wait for a thread; each costs tens of milliseconds and some MiB."""
+
+_REMEMBERED = 20_000
 
 
 class Authenticator:
@@ -50,11 +54,13 @@ class Authenticator:
         self._nobody = ""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ingress-auth")
         self._waiting = 0
+        self._welcome: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def check(self, peer: str, login: str, password: str) -> Connector | Person:
         """Who it is; raises `Refusal`."""
         account, now = login.lower(), self._clock()
-        if self._peers.blocked(peer, now) or self._accounts.blocked(account, now):
+        guessed_at = self._accounts.blocked(account, now) and (peer, account) not in self._welcome
+        if guessed_at or self._peers.blocked(peer, now):
             raise Refusal(THROTTLED)
         if self._waiting >= _WAITING:
             raise Refusal(OVERLOADED)
@@ -70,7 +76,10 @@ class Authenticator:
             self._accounts.fail(account, self._clock())
             raise Refusal(INVALID)
         self._peers.succeed(peer)
-        self._accounts.succeed(account)
+        self._welcome[peer, account] = None
+        self._welcome.move_to_end((peer, account))
+        while len(self._welcome) > _REMEMBERED:
+            self._welcome.popitem(last=False)
         return who
 
     def close(self) -> None:

@@ -80,7 +80,8 @@ class Connection(SMTP):
         self.transport = transport
         if not self._peer_address:
             peername = transport.get_extra_info("peername")
-            self._peer_address = str(peername[0]) if peername else ""
+            # A listener on `::` sees IPv4 peers as mapped addresses.
+            self._peer_address = str(peername[0]).removeprefix("::ffff:") if peername else ""
         self._sessions.add(self)
         self._watch()
         self._handler_coroutine = self.loop.create_task(self._handle_client())

@@ -16,6 +16,9 @@ from services.ingress.receive import Receiver
 
 type Kind = Literal["relay", "submission", "submissions"]
 
+HANDSHAKE = 30.0
+"""Longest TLS handshake, seconds."""
+
 
 @dataclass(kw_only=True)
 class Desk:

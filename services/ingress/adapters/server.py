@@ -20,7 +20,7 @@ from services.common.config import Address
 from services.common.directory import Network
 from services.common.errors import Unavailable
 from services.ingress.adapters.connection import Connection
-from services.ingress.adapters.desk import Desk, Kind
+from services.ingress.adapters.desk import HANDSHAKE, Desk, Kind
 from services.ingress.adapters.smtp import SmtpSession
 from services.ingress.core import proxy
 
@@ -91,7 +91,7 @@ class SmtpServer:
 
     def _tls(self, kind: Kind) -> tuple[ssl.SSLContext | None, float | None]:
         """The TLS context and the seconds for its handshake, where TLS comes first."""
-        return (self._desk.tls, min(self._desk.limits.idle, 60.0)) if kind == "submissions" else (None, None)
+        return (self._desk.tls, min(self._desk.limits.idle, HANDSHAKE)) if kind == "submissions" else (None, None)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from services.common.directory import Connector
 from services.ingress.adapters import auth
 from services.ingress.adapters.connection import AUTH_LINE
-from services.ingress.adapters.desk import peer_key
+from services.ingress.adapters.desk import HANDSHAKE, peer_key
 from services.ingress.adapters.transactions import Transactions
 from services.ingress.adapters.wire import Closed, LineTooLong
 from services.ingress.core import address, reply
@@ -79,7 +79,7 @@ class SmtpSession(Transactions):
         await self._flush()
         self._input.clear()
         try:
-            await self._writer.start_tls(self._desk.tls, ssl_handshake_timeout=self._desk.limits.idle)
+            await self._writer.start_tls(self._desk.tls, ssl_handshake_timeout=min(self._desk.limits.idle, HANDSHAKE))
         except (OSError, RuntimeError, EOFError) as error:
             raise Closed from error
         self.transport = self._writer.transport

@@ -27,18 +27,20 @@ class DataDecoder:
     def feed(self, chunk: bytes) -> bytes:
         """Return the content that is now certain; after the end, `done` is set and `rest` holds what follows."""
         window = self._tail + chunk
-        end = window.find(_END)
+        # Most chunks of a large mail hold no dot at all (base 64), and of the others few begin a line with one.
+        dotted = window.find(b"\r\n.") if b"." in window else -1
+        end = window.find(_END, dotted) if dotted >= 0 else -1
         if end >= 0:
             self.done, self.rest, self._tail = True, window[end + len(_END) :], b""
-            return self._plain(window[: end + 2])
+            return self._plain(window[: end + 2], stuffed=dotted < end)
         # Up to four bytes may be the beginning of the end; a shorter window is kept whole.
         keep = _overlap(window)
         self._tail = window[len(window) - keep :]
-        return self._plain(window[: len(window) - keep])
+        return self._plain(window[: len(window) - keep], stuffed=dotted >= 0)
 
-    def _plain(self, data: bytes) -> bytes:
+    def _plain(self, data: bytes, *, stuffed: bool) -> bytes:
         # The kept tail always starts with the CRLF that a stuffed dot follows, so no pair is ever cut.
-        plain = data.replace(b"\r\n.", b"\r\n")
+        plain = data.replace(b"\r\n.", b"\r\n") if stuffed else data
         if self._first and plain:
             self._first = False
             return plain[2:]
