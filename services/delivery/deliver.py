@@ -62,13 +62,13 @@ class Deliver:
         # Knows no store: what the reader would give for a sealed leg is the mail before it was sealed.
         self._sealed_facts = sealed_facts
         self._passes, self._reporter, self._notices, self._now = passes, reporter, notices, now
-        self._busy: set[tuple[str, int]] = set()
+        self._busy: set[str] = set()
 
     async def fact(self, message: Message) -> None:
         """Do the legs that a decided, released or sealed fact gives to delivery."""
         with _patient(), telemetry.stage("delivery", "fact", headers=message.headers):
             fact = await self._open(message)
-            with log.bound(tenant=fact.tenant, mail_id=fact.mail_id):
+            with log.bound(tenant=fact.tenant, mail_id=fact.mail_id), self._alone(fact.mail_id):
                 await self._fact(fact, message)
 
     async def _open(self, message: Message) -> OpenFact:
@@ -97,8 +97,7 @@ class Deliver:
         if not positions:
             return
         if leg.disposition in _CODES:
-            with self._alone(mail, leg.number):
-                await self._close(mail, leg, positions, fact.content)
+            await self._close(mail, leg, positions, fact.content)
             return
         delivers = leg.disposition in _DELIVERING or fact.kind in ("released", "sealed")
         if not delivers or (fact.kind != "sealed" and any(w.kind == tags.SEALS for w in wishes)):
@@ -106,14 +105,13 @@ class Deliver:
         unknown = {w.kind for w in wishes} - tags.HANDLED - {tags.SEALS}
         if unknown and fact.kind != "sealed":
             raise Rejected("the leg asks for a change that is not delivery's", kinds=sorted(unknown))
-        with self._alone(mail, leg.number):
-            kept = await self._kept(mail, leg, positions, fates)
-            state = kept or self._new_state(mail, leg, positions, fates, fact, message)
-            work = Work(mail, leg, wishes, fact.content, kept=kept is not None)
-            if next_attempt(state) > self._now():
-                await self._wait(work, state, fates)
-            else:
-                await self._passes.run(work, state)
+        kept = await self._kept(mail, leg, positions, fates)
+        state = kept or self._new_state(mail, leg, positions, fates, fact, message)
+        work = Work(mail, leg, wishes, fact.content, kept=kept is not None)
+        if next_attempt(state) > self._now():
+            await self._wait(work, state, fates)
+        else:
+            await self._passes.run(work, state)
 
     async def _kept(
         self, mail: Mail, leg: mail_pb2.Leg, positions: Sequence[int], fates: dict[int, Fate]
@@ -196,7 +194,7 @@ class Deliver:
             tenant, mail_id = TenantId.parse(state.tenant), MailId.parse(state.mail_id)
             if message.subject.rpartition(".")[2] != tenant:
                 raise Corrupt("retry state is of another tenant")
-            with log.bound(tenant=tenant, mail_id=mail_id):
+            with log.bound(tenant=tenant, mail_id=mail_id), self._alone(mail_id):
                 await self._retry(tenant, mail_id, state)
 
     async def _retry(self, tenant: TenantId, mail_id: MailId, state: delivery_pb2.RetryState) -> None:
@@ -210,8 +208,7 @@ class Deliver:
             await self._queue.remove(tenant, mail_id, state.leg)
             return
         wishes = [tags.read(t.kind, t.rule, t.settings) for t in leg.transforms]
-        with self._alone(mail, state.leg):
-            await self._passes.run(Work(mail, leg, wishes, content, kept=True), left)
+        await self._passes.run(Work(mail, leg, wishes, content, kept=True), left)
 
     async def _again(
         self, tenant: TenantId, mail_id: MailId, state: delivery_pb2.RetryState
@@ -230,16 +227,15 @@ class Deliver:
         return Mail(tenant, mail_id, header.envelope, header.decision), content
 
     @contextmanager
-    def _alone(self, mail: Mail, leg: int) -> Iterator[None]:
-        """Do a leg once at a time: the same work may come by two ways."""
-        key = (mail.mail_id, leg)
-        if key in self._busy:
-            raise Later(2.0)
-        self._busy.add(key)
+    def _alone(self, mail_id: MailId) -> Iterator[None]:
+        """Work on a mail once at a time, the reading of its fates included: the same work may come by two ways."""
+        if mail_id in self._busy:
+            raise Later(1.0)
+        self._busy.add(mail_id)
         try:
             yield
         finally:
-            self._busy.discard(key)
+            self._busy.discard(mail_id)
 
 
 def _unfinished(

@@ -185,7 +185,7 @@ class Passes:
             await self._reporter.notify(work.mail, work.leg.number, "relayed", relayed, await work.raw())
         await self._reporter.outcome(work.mail, work.leg.number, mail_pb2.STATE_DELIVERED, told)
         telemetry.count("delivery", "delivered", work.mail.tenant)
-        _log.info("delivery.delivered", leg=work.leg.number, recipients=len(told), remote=told[0].result.remote)
+        _log.info("delivery.delivered", leg=work.leg.number, recipients=len(told))
 
     async def _settle(
         self,

@@ -21,7 +21,7 @@ from services.common.sealing.writers import Signer
 
 _log = log.get(__name__)
 _INLINE = 512 * 1024
-_WINDOW = 600
+_WINDOW = 60
 """Seconds in which the same mail, asked for again after a failure, is the same one."""
 
 
@@ -45,7 +45,7 @@ class SystemMail:
     async def send(
         self, tenant: TenantId, to: Sequence[str], build: Callable[[MailId, datetime], bytes], *, seed: str
     ) -> MailId:
-        """Send what `build` makes of its id and time to `to`; the same `seed` again within minutes sends nothing new.
+        """Send what `build` makes of its id and time to `to`; the same `seed` again within a minute sends nothing new.
 
         Raises `Unavailable` or `Busy`; then nothing, or the durable mail, is there, and the call may be repeated.
         """

@@ -116,7 +116,7 @@ def test_equal_preferences_are_shuffled_and_others_kept() -> None:
         ("127.0.0.1", True),
         ("::1", True),
         ("::ffff:127.0.0.1", True),
-        ("0.0.0.0", True),  # noqa: S104
+        ("0.0.0.0", True),
         ("169.254.1.1", True),
         ("224.0.0.1", True),
         ("203.0.113.9", True),
