@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from letterlock.mail.v1 import mail_pb2
+from structlog.testing import capture_logs
 
 from services.ingress.core.limits import Limits
 from tests.unit.ingress import conftest
@@ -140,6 +141,51 @@ def test_any_content_in_any_packets_arrives_as_it_was(
             assert raw == content
 
     asyncio.run(check())
+
+
+LINES = st.lists(
+    st.binary(max_size=80)
+    | st.sampled_from(
+        [
+            b"EHLO x",
+            b"HELO x",
+            b"MAIL FROM:<>",
+            b"MAIL FROM:<a@b> SIZE=5 BODY=8BITMIME",
+            b"RCPT TO:<a@acme.example>",
+            b"RCPT TO:<a@acme.example> NOTIFY=NEVER",
+            b"DATA",
+            b".",
+            b"BDAT 5",
+            b"BDAT 3 LAST",
+            b"RSET",
+            b"AUTH PLAIN",
+            b"*",
+            b"NOOP",
+            b"X" * 5000,
+        ]
+    ),
+    max_size=30,
+)
+
+
+@given(lines=LINES, ends=st.sampled_from([b"\r\n", b"\n", b"\r"]))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_bytes_make_a_session_fail(open_house: Open, lines: list[bytes], ends: bytes) -> None:
+    """Whatever a peer says: no exception escapes, every answer is a reply line, and the session ends with it."""
+
+    async def check() -> None:
+        async with open_house() as house, house.client() as client:
+            await client.say(b"".join(line + (ends if n % 4 == 3 else b"\r\n") for n, line in enumerate(lines)))
+            client.writer.write_eof()
+            while answer := await client.hear():
+                assert answer[:3].isdigit()
+            await until(lambda: house.server.sessions == 0)
+            assert not house.desk.counts._counts
+            assert not house.blobs()
+
+    with capture_logs() as logs:
+        asyncio.run(check())
+    assert not [e for e in logs if e["event"] in ("smtp.command_failed", "smtp.session_failed")]
 
 
 async def test_commands_with_bare_line_ends_are_syntax_errors(house: House) -> None:
