@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from letterlock.directory.v1 import directory_pb2_grpc
@@ -58,7 +58,7 @@ class _Nobody:
         """Raises `Unavailable`."""
         raise Unavailable("no policy service is configured")
 
-    async def check(self, tenant: TenantId, document: str) -> list[tuple[str, str]]:
+    async def check(self, tenant: TenantId, document: str, groups: Sequence[str]) -> list[tuple[str, str]]:
         """Raises `Unavailable`."""
         raise Unavailable("no policy service is configured")
 

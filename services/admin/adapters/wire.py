@@ -188,7 +188,7 @@ def page(documents: Sequence[Document], size: int, token: str) -> tuple[Sequence
     after = ""
     if token:
         try:
-            after = base64.urlsafe_b64decode(token.encode()).decode()
+            after = base64.b64decode(token.encode("ascii"), altchars=b"-_", validate=True).decode()
         except (binascii.Error, ValueError) as error:
             raise InvalidInput("not a page token of ours", field="page_token") from error
     rest = [d for d in documents if _order(d) > after]

@@ -106,14 +106,14 @@ class _Reader:
         for path, item in self._list(raw.get("operators"), "operators"):
             found = self._top(item, {"name", "api_key"}, path)
             name = checks.label(found.get("name"), f"{path}.name", self.mistakes)
-            if name in operators:
+            if name and name in operators:
                 self.mistakes.add(f"{path}.name", "stands twice")
             operators[name] = self._api_key(found.get("api_key"), f"{path}.api_key")
             self.paths["", "operator", name] = path
         tenants: list[TenantSpec] = []
         for path, item in self._list(raw.get("tenants"), "tenants"):
             tenant = self._tenant(item, path)
-            if any(tenant.name == t.name for t in tenants):
+            if tenant.name and any(tenant.name == t.name for t in tenants):
                 self.mistakes.add(f"{path}.name", "stands twice")
             tenants.append(tenant)
         return World(operators, tuple(tenants), tuple(self.warnings), self.paths)

@@ -199,7 +199,10 @@ tenants:
         ("domains: [acme.example]", "tenants[0].domains[0]"),
         ("domains: [mail.acme.example]", "tenants[0].domains[0].name"),
         ("domains: [example]", "tenants[0].domains[0].name"),
-        ("domains: [b.example], connectors: [{name: c, networks: [127.0.0.0/30]}]", "tenants[0].connectors[0].networks"),
+        (
+            "domains: [b.example], connectors: [{name: c, networks: [127.0.0.0/30]}]",
+            "tenants[0].connectors[0].networks",
+        ),
         ("domains: [b.example], people: [{address: eve@acme.example}]", "tenants[0].people[0].address"),
         (
             "domains: [b.example], people: [{address: eve@b.example, aliases: [alice@acme.example]}]",
@@ -209,7 +212,10 @@ tenants:
             "domains: [b.example], people: [{address: eve@b.example, api_key: lin-0123456789abcdef}]",
             "tenants[0].people[0].api_key",
         ),
-        ("domains: [b.example], groups: {all: {members: [], address: all@acme.example}}", "tenants[0].groups.all.address"),
+        (
+            "domains: [b.example], groups: {all: {members: [], address: all@acme.example}}",
+            "tenants[0].groups.all.address",
+        ),
     ],
 )
 async def test_tenants_cannot_have_what_is_another_s(place: SimpleNamespace, other: str, path: str) -> None:
@@ -269,13 +275,26 @@ def test_no_text_escapes(document: str) -> None:
 
 _TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(
-            ["tenants", "name", "domains", "people", "address", "roles", "groups", "connectors", "policy", "networks"]
-        ),
-        inner,
-        max_size=4,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "tenants",
+                    "name",
+                    "domains",
+                    "people",
+                    "address",
+                    "roles",
+                    "groups",
+                    "connectors",
+                    "policy",
+                    "networks",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
     ),
     max_leaves=20,
 )
