@@ -72,6 +72,43 @@ async def test_nothing_acked_is_lost_when_the_broker_is_killed_and_restarted(tmp
     assert len(stored) > 400
 
 
+async def test_a_message_in_work_is_not_begun_again_when_the_broker_comes_back(tmp_path: Path) -> None:
+    """Its `ack_wait` passed while the broker was dead; the second delivery joins the handler that runs, and is acked."""
+    begun, release, got = asyncio.Event(), asyncio.Event(), list[Message]()
+
+    async def handle(message: Message) -> None:
+        got.append(message)
+        begun.set()
+        await release.wait()
+
+    async with running_broker(tmp_path, consumers=FAST) as running:
+        ingress, policy = await running.connect("ingress"), await running.connect("policy")
+        await ingress.publish(f"mail.accepted.{ACME}", b"x", msg_id="1")
+        async with policy.consume("policy-accepted", handle):
+            await begun.wait()
+            await running.kill()
+            dead = asyncio.get_running_loop().time()
+            await eventually(lambda: asyncio.get_running_loop().time() > dead + 2 * FAST["policy-accepted"].ack_wait)
+            running.spawn()
+            await eventually(lambda: policy.connected)
+
+            async def delivered_again() -> bool:
+                setup = await Connection.open(running.url, SETUP, keys=running.keys)
+                subject = "$JS.API.CONSUMER.INFO.ACCEPTED.policy-accepted"
+                info = json.loads((await setup.request(subject, b"", timeout=5)).data)
+                await setup.close()
+                return int(info["num_redelivered"]) > 0 or int(info["delivered"]["consumer_seq"]) > 1
+
+            await eventually(delivered_again)
+            release.set()
+
+            async def done() -> bool:
+                return await policy.lag("policy-accepted") == 0
+
+            await eventually(done)
+    assert len(got) == 1
+
+
 async def test_a_request_in_flight_ends_with_the_connection(tmp_path: Path) -> None:
     """Who waits is told at once, and while the broker is away every call fails at once."""
     async with running_broker(tmp_path) as running, AsyncExitStack() as stack:

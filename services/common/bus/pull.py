@@ -41,7 +41,9 @@ class Puller:
         self._connection, self._name, self._consumer = connection, name, consumer
         self._handler, self._concurrency, self._publish = handler, concurrency, publish
         self._failures = Failures(consumer)
-        self._running: dict[asyncio.Task[None], str] = {}
+        self._running: set[asyncio.Task[None]] = set()
+        self._open: dict[int, str] = {}
+        """Where to answer for each message that is being handled, by its sequence in the stream."""
         self._room = asyncio.Event()
         self._room.set()
         self._stopping = False
@@ -68,7 +70,7 @@ class Puller:
         except Exception as error:  # a closed connection has no subscriptions any more
             _log.debug("bus.unsubscribe_failed", error=type(error).__name__)
         if self._running:
-            _, late = await asyncio.wait(set(self._running), timeout=_DRAIN)
+            _, late = await asyncio.wait(self._running, timeout=_DRAIN)
             for task in late:
                 task.cancel()
             if late:
@@ -114,17 +116,24 @@ class Puller:
         self._expected -= 1
         if self._expected <= 0:
             self._fetch_ended.set()
+        sequence = message.metadata.sequence.stream
+        if sequence in self._open:
+            # Delivered again while it is being handled here: signs of life could not be sent for too long, as when
+            # the broker was away. The newest delivery is the one to answer.
+            self._open[sequence] = message.reply
+            return
         if self._stopping:
             await self._answer(message.reply, b"-NAK")
             return
-        task = asyncio.create_task(self._handle(message))
-        self._running[task] = message.reply
+        self._open[sequence] = message.reply
+        task = asyncio.create_task(self._handle(message, sequence))
+        self._running.add(task)
         if len(self._running) >= self._concurrency:
             self._room.clear()
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        del self._running[task]
+        self._running.discard(task)
         self._room.set()
         if not task.cancelled() and (error := task.exception()):
             _log.error("bus.handling_failed", consumer=self._name, error=type(error).__name__, where=where(error))
@@ -140,11 +149,16 @@ class Puller:
             _log.debug("bus.fetch_refused", consumer=self._name, status=status)
         self._fetch_ended.set()
 
-    async def _handle(self, message: Msg) -> None:
+    async def _handle(self, message: Msg, sequence: int) -> None:
+        try:
+            word = await self._judge(message, sequence)
+        finally:
+            reply = self._open.pop(sequence)
+        await self._answer(reply, word)
+
+    async def _judge(self, message: Msg, sequence: int) -> bytes:
         meta = message.metadata
-        received = Message(
-            message.subject, message.data, plain_headers(message), meta.num_delivered or 1, meta.sequence.stream
-        )
+        received = Message(message.subject, message.data, plain_headers(message), meta.num_delivered or 1, sequence)
         problem: Exception | None = None
         try:
             if forged(message):
@@ -159,9 +173,8 @@ class Puller:
         if isinstance(fate, Dead):
             fate = await self._bury(received, fate.reason, int(meta.timestamp.timestamp() * 1000))
         if isinstance(fate, Again):
-            await self._answer(message.reply, b'-NAK {"delay": %d}' % int(fate.seconds * _SECOND))
-        else:
-            await self._answer(message.reply, b"+ACK" if isinstance(fate, Ack) else b"+TERM")
+            return b'-NAK {"delay": %d}' % int(fate.seconds * _SECOND)
+        return b"+ACK" if isinstance(fate, Ack) else b"+TERM"
 
     async def _bury(self, message: Message, reason: str, stamp: int) -> Dead | Again:
         subject, headers = dead_letter(self._name, message, reason)
@@ -183,5 +196,5 @@ class Puller:
     async def _keep_alive(self) -> None:
         while True:
             await asyncio.sleep(self._consumer.ack_wait / 3)
-            for reply in list(self._running.values()):
+            for reply in list(self._open.values()):
                 await self._answer(reply, b"+WPI")

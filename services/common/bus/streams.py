@@ -67,13 +67,14 @@ STREAMS: Mapping[str, Stream] = MappingProxyType(
 class Consumer:
     """A durable pull consumer; `ack_wait` and `backoff` in seconds, the last back-off repeats.
 
+    `ack_wait` is how long a killed process's messages wait for another; a living one sends signs of life in time.
     `max_deliver` counts failures, not `Later` and not a process that died; it is kept by the consuming process.
     """
 
     stream: str
     subject: str
     service: str
-    ack_wait: float = 30.0
+    ack_wait: float = 20.0
     backoff: tuple[float, ...] = (1.0, 5.0, 15.0, 60.0)
     max_deliver: int = 30
     max_ack_pending: int = 512
@@ -85,10 +86,10 @@ _PATIENT = 2000
 CONSUMERS: Mapping[str, Consumer] = MappingProxyType(
     {
         "policy-accepted": Consumer(stream="ACCEPTED", subject="mail.accepted.*", service="policy"),
-        "delivery-decided": Consumer(stream="DECIDED", subject="mail.decided.*", service="delivery", ack_wait=60.0),
-        "delivery-released": Consumer(stream="RELEASED", subject="mail.released.*", service="delivery", ack_wait=60.0),
-        "delivery-sealed": Consumer(stream="SEALED", subject="mail.sealed.*", service="delivery", ack_wait=60.0),
-        "delivery-retry": Consumer(stream="DELIVERY", subject="delivery.retry.*", service="delivery", ack_wait=60.0),
+        "delivery-decided": Consumer(stream="DECIDED", subject="mail.decided.*", service="delivery"),
+        "delivery-released": Consumer(stream="RELEASED", subject="mail.released.*", service="delivery"),
+        "delivery-sealed": Consumer(stream="SEALED", subject="mail.sealed.*", service="delivery"),
+        "delivery-retry": Consumer(stream="DELIVERY", subject="delivery.retry.*", service="delivery"),
         "quarantine-decided": Consumer(stream="DECIDED", subject="mail.decided.*", service="quarantine"),
         "quarantine-due": Consumer(stream="HOLDS", subject="quarantine.due.*", service="quarantine"),
         "archive-decided": Consumer(
