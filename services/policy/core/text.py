@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
 
 from selectolax.lexbor import LexborHTMLParser
 
-_INVISIBLE: Mapping[int, None] = dict.fromkeys(
-    (
-        0x00AD, 0x034F, 0x061C, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180E, 0x3164, 0xFEFF, 0xFFA0,
-        *range(0x180B, 0x180E), *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070),
-        *range(0xFE00, 0xFE10), *range(0xE0000, 0xE0080), *range(0xE0100, 0xE01F0),
-    )
-)  # fmt: skip
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
+    "\ufeff\uffa0\U000e0000-\U000e007f\U000e0100-\U000e01ef]+"
+)
 _BLOCK = re.compile(
     r"<(?=/?(?:p|div|br|tr|td|th|li|ul|ol|dl|dt|dd|h[1-6]|table|hr|pre|blockquote|section|article|header|footer|option"
     r"|title|form|address|center|body|textarea)\b)",
@@ -34,7 +30,7 @@ def normalise(text: str) -> str:
     if text.isascii():
         return text
     # Invisible first: one between a letter and its accent would keep them apart.
-    return unicodedata.normalize("NFKC", text.translate(_INVISIBLE))
+    return unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
 
 
 def original_span(original: str, start: int, end: int) -> tuple[int, int]:
@@ -45,7 +41,7 @@ def original_span(original: str, start: int, end: int) -> tuple[int, int]:
     index = 0
     while index < len(original):
         stop = index + 1
-        while stop < len(original) and (unicodedata.combining(original[stop]) or ord(original[stop]) in _INVISIBLE):
+        while stop < len(original) and (unicodedata.combining(original[stop]) or _INVISIBLE.match(original[stop])):
             stop += 1
         position += len(normalise(original[index:stop]))
         if first is None and position > start:

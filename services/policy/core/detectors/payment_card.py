@@ -12,7 +12,7 @@ import re
 from services.policy.core.detectors import Confidence, Detector, Hit
 
 _GAP = r"(?:[ \t]{1,2}|[ \t]?[-‐-―−._/·][ \t]?|[ \t]?\r?\n[ \t]?)"
-_RUN = re.compile(rf"(?<![\d])(?<!\d[.,])\d(?:{_GAP}?\d){{11,80}}(?!\d)")
+_RUN = re.compile(rf"\d(?<!\d\d)(?<!\d[.,]\d)(?:{_GAP}?\d){{11,80}}(?!\d)")
 _GROUP = re.compile(r"\d+")
 _CONTEXT = re.compile(
     r"card|visa|master|amex|american express|jcb|unionpay|diners|discover|cvv|cvc|expir|信用卡|卡號|卡号|銀聯|银联"
