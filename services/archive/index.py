@@ -26,7 +26,7 @@ from services.common.ids import MailId, TenantId
 
 _log = log.get(__name__)
 
-_SETTLED = 120.0
+_SETTLED = 600.0
 _TICK = 15.0
 _RETRY = (0.5, 1.0, 2.0, 5.0, 10.0)
 _CHUNK = 2000

@@ -16,6 +16,8 @@ from services.common.errors import InvalidInput
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _SHAPE = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_LAST = "76EZ91ZPZZ"
+"""The end of the year 9999: a day beyond it cannot be told, and no id of ours is from there."""
 _VALUE = {c: i for i, c in enumerate(_ALPHABET)}
 
 
@@ -35,7 +37,7 @@ class _Ulid(str):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Return `text` as an id; raises `InvalidInput` when it is none."""
-        if not _SHAPE.fullmatch(text):
+        if not _SHAPE.fullmatch(text) or text[:10] > _LAST:
             raise InvalidInput(f"not a {cls.what}", field=cls.what)
         return cls(text)
 

@@ -19,10 +19,11 @@ def test_ids_sort_by_time_and_say_their_day() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "8" + "0" * 25, "0" * 25, "0" * 27, "0" * 25 + "I", "0" * 25 + "a", "../" + "0" * 23]
+    "text",
+    ["", "x", "8" + "0" * 25, "0" * 25, "0" * 27, "0" * 25 + "I", "0" * 25 + "a", "../" + "0" * 23, "7" + "Z" * 25],
 )
 def test_what_is_no_id_is_refused(text: str) -> None:
-    """Wrong length, wrong letters, too large, and paths."""
+    """Wrong length, wrong letters, too large, paths, and times beyond any day."""
     with pytest.raises(InvalidInput):
         TenantId.parse(text)
 
