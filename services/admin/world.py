@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 
 from services.admin.core import plan as planning
@@ -13,13 +14,14 @@ from services.admin.ports import Policies
 from services.common import auth, log
 from services.common.audit_entries import AuditEntry, AuditTrail
 from services.common.control import Control
-from services.common.errors import AlreadyExists, Conflict, NotFound
+from services.common.errors import AlreadyExists, Conflict, NotFound, Unavailable
 from services.common.grpc_status import invalid
 from services.common.ids import INSTALLATION, TenantId
 
 _log = log.get(__name__)
 _MEANS = Means(TenantId.new, auth.hash_password, auth.password_matches)
 _TRIES = 3
+_SETTLE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +65,24 @@ class ApplyWorld:
                     continue
                 for tenant, text, _ in policies:
                     await self._policies.apply(tenant, text, f"world file by {actor}")
+                if lines:
+                    await self._settle()
                 _log.info("world.applied", changes=len(lines), tenants=len(world.tenants))
                 break
         return Applied(lines, world.warnings)
+
+    async def _settle(self) -> None:
+        """Wait until every node runs what is applied, so that who sends mail next is known everywhere; 2 s at most."""
+        until = time.monotonic() + _SETTLE_SECONDS
+        while time.monotonic() < until:
+            try:
+                nodes = await self._control.node_revisions()
+            except Unavailable:
+                return
+            if all(node.revision >= self._control.revision for node in nodes):
+                return
+            await asyncio.sleep(0.02)
+        _log.info("world.not_settled", revision=self._control.revision)
 
     async def _check_policies(self, world: files.World, plan: Plan) -> list[tuple[TenantId, str, str]]:
         paths = {t.name: t.path for t in world.tenants}

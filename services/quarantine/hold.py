@@ -66,7 +66,7 @@ class Quarantine:
             return
         if held.hold.expires_at is not None and held.hold.state == "held":
             await self._schedule(tenant, held.hold)
-        await self._outcome(tenant, held, mail_pb2.STATE_HELD, "held", _leg(held).text)
+        await self._outcome(tenant, held, mail_pb2.STATE_HELD, "held", _why(held))
 
     async def on_due(self, message: Message) -> None:
         """Take a schedule that fired: do what the hold's rule says of its expiry."""
@@ -208,6 +208,12 @@ def _leg(held: Held) -> mail_pb2.Leg:
         if leg.number == held.hold.leg:
             return leg
     raise Corrupt("a hold without its leg")
+
+
+def _why(held: Held) -> str:
+    """What people read of the reason: the rule's words, or its name."""
+    leg = _leg(held)
+    return leg.text or (f"held by rule {leg.rule}" if leg.rule else "held")
 
 
 def _onward(held: Held) -> mail_pb2.Trace:
