@@ -79,4 +79,7 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         await stack.enter_async_context(
             ctx.bus.consume("delivery-retry", deliver.retry, concurrency=config.concurrency)
         )
-        yield
+        try:
+            yield
+        finally:
+            transport.stop()

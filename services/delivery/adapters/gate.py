@@ -12,9 +12,6 @@ from contextlib import asynccontextmanager
 from services.delivery.core.destinations import Destination, Destinations
 from services.delivery.ports import Overflow
 
-_PATIENCE = 2.0
-"""Seconds that mail waits for a slot of a destination that answers quickly."""
-
 
 class Gate:
     """Lets attempts begin as the memory of destinations allows."""
@@ -29,7 +26,7 @@ class Gate:
         destination = self._destinations.get(key)
         if not destination.has_room:
             await self._wait(key, destination)
-        destination.active += 1
+        destination.began(time.monotonic())
         try:
             yield destination
         finally:
@@ -37,11 +34,13 @@ class Gate:
             self._wake(key, destination)
 
     async def _wait(self, key: str, destination: Destination) -> None:
-        until = time.monotonic() + _PATIENCE
+        began = time.monotonic()
         while not destination.has_room:
-            left = until - time.monotonic()
-            if destination.is_slow or left <= 0:
-                raise Overflow(random.uniform(1.0, 3.0))  # noqa: S311
+            now = time.monotonic()
+            patience = destination.patience(now)
+            left = began + patience - now
+            if left <= 0:
+                raise Overflow(random.uniform(1.0, 3.0) if patience else random.uniform(3.0, 10.0))  # noqa: S311
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.setdefault(key, deque()).append(waiter)
             try:
@@ -57,8 +56,9 @@ class Gate:
     def _wake(self, key: str, destination: Destination) -> None:
         queue = self._waiting.get(key)
         free = max(0, destination.limit - destination.active)
-        # A slow destination wakes all: they leave instead of holding up other mail.
-        while queue and (free > 0 or destination.is_slow):
+        leave = destination.patience(time.monotonic()) <= 0
+        # Who would wait for a slow destination is woken too, and leaves instead of holding up other mail.
+        while queue and (free > 0 or leave):
             waiter = queue.popleft()
             if not waiter.done():
                 waiter.set_result(None)

@@ -20,7 +20,7 @@ from services.delivery.core import routes
 from services.delivery.core.destinations import Destinations
 from services.delivery.core.replies import Result, deferred, failed
 from services.delivery.core.routes import ByMx, Destination, Fixed, Host
-from services.delivery.ports import Outgoing
+from services.delivery.ports import Outgoing, Overflow
 
 _log = log.get(__name__)
 
@@ -45,12 +45,15 @@ class SmtpTransport:
             config.command_timeout.total_seconds(),
             config.data_timeout.total_seconds(),
         )
+        self._stopping = asyncio.Event()
         self._pool = Pool(config.idle_close.total_seconds(), config.mails_per_connection)
         self._unverified = _context(None, verify=False)
         self._required = _context(config, verify=True) if config.verify_certificates else self._unverified
 
     async def send(self, destination: Destination, mail: Outgoing) -> list[Result]:
         """One attempt; a result for each recipient, in order. Raises `Overflow` when it did not even begin."""
+        if self._stopping.is_set():
+            raise Overflow(1.0)
         key = destination.key
         down = self._destinations.down(key, time.monotonic())
         if down is not None:
@@ -67,11 +70,15 @@ class SmtpTransport:
                 return [way] * len(mail.recipients)
             results, reached = await self._attempt(way, mail)
             if reached:
-                self._destinations.answered(key, time.monotonic() - began)
+                self._destinations.answered(key, time.monotonic() - began, time.monotonic())
             else:
                 self._destinations.unreachable(key, results[0], time.monotonic())
                 _log.info("delivery.unreachable", code=results[0].code, failures=self._destinations.get(key).failures)
             return results
+
+    def stop(self) -> None:
+        """Begin nothing more: who still waits for a connection comes back later, what is being sent ends."""
+        self._stopping.set()
 
     async def close(self) -> None:
         """Close idle connections."""
@@ -113,14 +120,30 @@ class SmtpTransport:
             await self._pool.give(key, session)
 
     async def _connect(self, host: Host, tls: Tls) -> Session:
-        context = self._required if tls == "required" else self._unverified
-        helo = self._config.hostname
         try:
-            return await sessions.connect(host, helo=helo, tls=tls, context=context, timeouts=self._timeouts)
+            return await self._dial(host, tls)
         except ConnectFailed as error:
             if tls != "opportunistic" or not error.tls:
                 raise
-            return await sessions.connect(host, helo=helo, tls="none", context=None, timeouts=self._timeouts)
+            return await self._dial(host, "none")
+
+    async def _dial(self, host: Host, tls: Tls) -> Session:
+        """Connect, unless we are to stop first."""
+        context = self._required if tls == "required" else self._unverified
+        dialling = asyncio.ensure_future(
+            sessions.connect(host, helo=self._config.hostname, tls=tls, context=context, timeouts=self._timeouts)
+        )
+        stopping = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait({dialling, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not dialling.done():
+                raise Overflow(1.0)
+            return dialling.result()
+        finally:
+            stopping.cancel()
+            if not dialling.done():
+                dialling.cancel()
+                await asyncio.gather(dialling, return_exceptions=True)
 
     async def _find(self, destination: Destination) -> _Way | Result:
         """The hosts of a destination, or the result that there are none."""

@@ -15,7 +15,9 @@ from services.delivery.core.replies import Result
 _INITIAL = 4
 _REMEMBERED = 10_000
 _SLOW = 2.0
-"""Seconds of an attempt from which nobody waits for a slot of the destination."""
+"""Seconds of an attempt, or without any answer, from which nobody waits for a slot of the destination."""
+_PATIENCE, _UNPROVEN = 2.0, 0.25
+"""Seconds that mail waits for a slot of a destination that answers, and of one that has not answered yet."""
 
 
 @dataclass(slots=True)
@@ -27,6 +29,8 @@ class Destination:
     failures: int = 0
     down_until: float = 0.0
     average: float = 0.0
+    moved_at: float = 0.0
+    """When it last answered, or was first asked after a rest."""
     why: Result | None = None
 
     @property
@@ -34,10 +38,18 @@ class Destination:
         """Whether another attempt may begin."""
         return self.active < self.limit
 
-    @property
-    def is_slow(self) -> bool:
-        """Whether waiting for a slot would hold up other mail."""
-        return self.failures > 0 or self.average > _SLOW
+    def patience(self, now: float) -> float:
+        """How long mail may wait for a slot, seconds: not at all where that would hold up other mail."""
+        stalled = self.active > 0 and now - self.moved_at > _SLOW
+        if self.failures > 0 or self.average > _SLOW or stalled:
+            return 0.0
+        return _PATIENCE if self.average > 0 else _UNPROVEN
+
+    def began(self, now: float) -> None:
+        """An attempt takes a slot."""
+        if self.active == 0:
+            self.moved_at = now
+        self.active += 1
 
 
 class Destinations:
@@ -60,12 +72,14 @@ class Destinations:
         self._known.move_to_end(key)
         return known
 
-    def answered(self, key: str, seconds: float) -> None:
+    def answered(self, key: str, seconds: float, now: float) -> None:
         """An attempt reached the host and was answered, whatever it said."""
         known = self.get(key)
         if known.failures:
             known.failures, known.why, known.limit = 0, None, min(_INITIAL, self._most)
         known.limit = min(known.limit + 1, self._most)
+        known.moved_at = now
+        seconds = max(seconds, 1e-6)
         known.average = seconds if known.average == 0 else 0.8 * known.average + 0.2 * seconds
 
     def unreachable(self, key: str, why: Result, now: float) -> None:

@@ -122,9 +122,12 @@ class World:
             stack.push_async_callback(transport.close)
             await stack.enter_async_context(self.archive.serve("archive.fates", self._fates))
             for name in ("decided", "released", "sealed"):
-                await stack.enter_async_context(self.bus.consume(f"delivery-{name}", deliver.fact))
+                await stack.enter_async_context(self.bus.consume(f"delivery-{name}", deliver.fact, concurrency=64))
             await stack.enter_async_context(self.bus.consume("delivery-retry", deliver.retry))
-            yield self
+            try:
+                yield self
+            finally:
+                transport.stop()
 
     async def _fates(self, message: Message) -> bytes:
         self.asked += 1

@@ -158,9 +158,22 @@ def test_a_failed_destination_rests_ever_longer_and_one_answer_forgives() -> Non
     assert known.down("d", 15.9) is why
     known.unreachable("d", why, now=16.0)
     assert known.down("d", 28.1) is None
-    known.answered("d", 0.01)
+    known.answered("d", 0.01, 30.0)
     assert known.get("d").limit == 5
-    assert not known.get("d").is_slow
+    assert known.get("d").patience(30.0) > 1
+
+
+def test_nobody_waits_for_a_destination_that_is_down_slow_or_silent() -> None:
+    """Waiting mail holds a slot that a live destination could use."""
+    known = Destinations(most=6, first=5.0)
+    fresh = known.get("fresh")
+    assert 0 < fresh.patience(100.0) < 1
+    fresh.began(100.0)
+    assert fresh.patience(103.0) == 0
+    known.answered("slow", 9.0, 0.0)
+    assert known.get("slow").patience(0.0) == 0
+    known.unreachable("down", deferred("connect_failed", "4.4.1", ""), now=0.0)
+    assert known.get("down").patience(0.0) == 0
 
 
 def test_success_earns_slots_up_to_the_limit() -> None:
@@ -168,5 +181,5 @@ def test_success_earns_slots_up_to_the_limit() -> None:
     known = Destinations(most=6, first=5.0)
     assert known.get("d").limit == 4
     for _ in range(10):
-        known.answered("d", 0.01)
+        known.answered("d", 0.01, 30.0)
     assert known.get("d").limit == 6
