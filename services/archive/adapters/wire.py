@@ -12,7 +12,7 @@ from letterlock.mail.v1 import mail_pb2
 
 from services.archive.core import document
 from services.archive.core.fold import DIRECTIONS, DISPOSITIONS, STATES, Decided, Event, Leg, MailState
-from services.common.errors import Corrupt
+from services.common.errors import Corrupt, InvalidInput
 from services.common.ids import MailId, TenantId
 
 
@@ -154,10 +154,10 @@ def read_entries(messages: Iterable[bytes]) -> list[record_pb2.IndexEntry]:
     """Entries of an index segment; raises `Corrupt`."""
     try:
         entries = [record_pb2.IndexEntry.FromString(m) for m in messages]
-    except DecodeError as error:
+        for entry in entries:
+            MailId.parse(entry.mail_id)
+    except (DecodeError, InvalidInput) as error:
         raise Corrupt("an index segment holds no entries") from error
-    for entry in entries:
-        MailId.parse(entry.mail_id)
     return entries
 
 

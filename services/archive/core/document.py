@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from services.archive.core.fold import TERMINAL, Decided, Event, Leg, MailState
@@ -20,11 +20,6 @@ _CODE = re.compile(r"[a-z0-9][a-z0-9_.:-]{0,63}")
 def code(text: str) -> str:
     """`text` if it is an enumerated code, `other` if it is anything else, and nothing stays nothing."""
     return text if not text or _CODE.fullmatch(text) else "other"
-
-
-def day(milliseconds: int) -> str:
-    """The UTC day, ISO."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC).date().isoformat()
 
 
 def to_document(state: MailState, *, made: datetime) -> dict[str, Any]:

@@ -67,11 +67,6 @@ def is_name(text: str) -> bool:
     return _NAME.fullmatch(text) is not None
 
 
-def made(name: str) -> float:
-    """When a segment was named, seconds since 1970."""
-    return MailId(name.partition("/")[2]).time.timestamp()
-
-
 def first_of(when: float) -> str:
     """A name below every segment's that was named at `when` (seconds since 1970) or later."""
     ulid = MailId.new(now=max(when, 0.0), entropy=bytes(10))

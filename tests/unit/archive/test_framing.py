@@ -45,6 +45,5 @@ def test_names_sort_by_time_and_say_it() -> None:
     assert name < later
     assert framing.is_name(name)
     assert not framing.is_name("2026-11-24/x")
-    assert framing.made(name) == pytest.approx(when, abs=0.001)
     assert framing.first_of(when) <= name < framing.first_of(when + 1)
     assert framing.before_day(datetime(2026, 11, 25, tzinfo=UTC).date()) < later

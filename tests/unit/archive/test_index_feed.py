@@ -7,6 +7,7 @@ from letterlock.archive.v1 import archive_pb2
 from letterlock.mail.v1 import mail_pb2
 
 from services.archive import fates
+from services.archive.core import framing
 from services.common.bus import Message
 from services.common.errors import InvalidInput, Unavailable
 from services.common.ids import MailId, TenantId
@@ -97,12 +98,13 @@ async def test_another_archives_segments_are_indexed_too() -> None:
     assert (ACME, mail_id_of(trace)) in second.index.documents
 
 
-async def test_one_spoiled_segment_does_not_stop_the_others() -> None:
+@pytest.mark.parametrize("data", [b"rubbish", framing.pack([b"\xff"]), framing.pack([b"\x0a\x03../"])])
+async def test_one_spoiled_segment_does_not_stop_the_others(data: bytes) -> None:
     """It is logged and passed over."""
     archive = Archive()
     await record(archive)
     key = next(k for k in archive.objects.objects if k.startswith(f"{ACME}/index/"))
-    archive.objects.objects[key] = b"rubbish"
+    archive.objects.objects[key] = data
     trace = await record(archive)
     second = archive.restart()
     await second.feed.catch_up()
