@@ -22,15 +22,14 @@ from services.common.bus import Later, Message
 from services.common.errors import Corrupt, Error, Rejected, Unavailable
 from services.common.facts import Facts, MailReader, OpenFact
 from services.common.ids import MailId, TenantId
-from services.delivery.adapters.fates import TERMINAL
-from services.delivery.adapters.queue import next_attempt, parse
 from services.delivery.core import tags
 from services.delivery.core.replies import Result, deferred, failed
 from services.delivery.core.routes import domain_of
 from services.delivery.fate_report import Mail, Reporter, Told
 from services.delivery.notices import Notices
 from services.delivery.passes import Passes, Work, all_of
-from services.delivery.ports import Fate, Fates, Queue
+from services.delivery.ports import TERMINAL, Fate, Fates, Queue
+from services.delivery.retry_state import next_attempt, parse
 
 _log = log.get(__name__)
 

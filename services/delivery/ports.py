@@ -7,10 +7,16 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from letterlock.delivery.v1 import delivery_pb2
+from letterlock.mail.v1 import mail_pb2
 
 from services.common.ids import MailId, TenantId
 from services.delivery.core.replies import Result
 from services.delivery.core.routes import Destination
+
+TERMINAL = frozenset(
+    {mail_pb2.STATE_DELIVERED, mail_pb2.STATE_RETURNED, mail_pb2.STATE_REFUSED, mail_pb2.STATE_DELETED}
+)
+"""States after which nothing happens to a recipient any more."""
 
 
 @dataclass(frozen=True, slots=True)

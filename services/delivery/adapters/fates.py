@@ -12,11 +12,8 @@ from services.common.bus import Bus
 from services.common.errors import Corrupt
 from services.common.facts import Facts
 from services.common.ids import MailId, TenantId
-from services.delivery.ports import Fate
+from services.delivery.ports import TERMINAL, Fate
 
-TERMINAL = frozenset(
-    {mail_pb2.STATE_DELIVERED, mail_pb2.STATE_RETURNED, mail_pb2.STATE_REFUSED, mail_pb2.STATE_DELETED}
-)
 SUBJECT = "archive.fates"
 
 

@@ -8,14 +8,13 @@ list is empty until the next attempts.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 
-from google.protobuf.message import DecodeError
 from letterlock.delivery.v1 import delivery_pb2
 
 from services.common.bus import Bus
-from services.common.errors import Corrupt
 from services.common.ids import MailId, TenantId
+from services.delivery.retry_state import next_attempt, parse
 
 BUCKET = "queue"
 
@@ -23,19 +22,6 @@ BUCKET = "queue"
 def subject(tenant: TenantId) -> str:
     """Where a tenant's retries arrive when they are due."""
     return f"delivery.retry.{tenant}"
-
-
-def next_attempt(state: delivery_pb2.RetryState) -> datetime:
-    """The earliest next attempt of a leg."""
-    return min(r.next_attempt_at.ToDatetime(UTC) for r in state.recipients)
-
-
-def parse(data: bytes) -> delivery_pb2.RetryState:
-    """A retry's state; raises `Corrupt`."""
-    try:
-        return delivery_pb2.RetryState.FromString(data)
-    except DecodeError as error:
-        raise Corrupt("retry state is malformed") from error
 
 
 class BrokerQueue:

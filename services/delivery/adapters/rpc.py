@@ -10,8 +10,9 @@ from letterlock.delivery.v1 import delivery_pb2, delivery_pb2_grpc
 from services.common import log, rpc
 from services.common.errors import InvalidInput, NotFound
 from services.common.ids import MailId
-from services.delivery.adapters.queue import BrokerQueue, next_attempt
+from services.delivery.adapters.queue import BrokerQueue
 from services.delivery.core.destinations import Destinations
+from services.delivery.retry_state import next_attempt
 
 _log = log.get(__name__)
 _PAGE, _MOST = 100, 1000
