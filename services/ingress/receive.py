@@ -329,7 +329,7 @@ class Incoming:
         """Look at the header once it is there; returns what is stored for `head`. Raises `Refusal`."""
         end = header.header_end(head)
         length = len(head) if end < 0 else end
-        if length > header.MAX_HEADER and (end >= 0 or len(head) >= mailobject.INLINE):
+        if length > header.MAX_HEADER:
             raise Refusal(reply.HEADER_TOO_LARGE)
         if header.count_received(head[:length]) > self._receiver.limits.max_hops:
             raise Refusal(reply.LOOP)

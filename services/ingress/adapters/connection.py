@@ -13,6 +13,7 @@ import logging
 from typing import Any, ClassVar
 
 from aiosmtpd.smtp import SMTP
+from prometheus_client import Gauge
 
 from services.common import log
 from services.common.directory import Connector, Person
@@ -24,6 +25,7 @@ from services.ingress.core import reply
 from services.ingress.core.reply import Refusal, Reply
 
 _log = log.get(__name__)
+SESSIONS = Gauge("letterlock_smtp_sessions", "Open SMTP connections", ["listener"])
 # aiosmtpd logs every command with its addresses at INFO.
 logging.getLogger("mail.log").setLevel(logging.ERROR)
 
@@ -83,6 +85,7 @@ class Connection(SMTP):
             # A listener on `::` sees IPv4 peers as mapped addresses.
             self._peer_address = str(peername[0]).removeprefix("::ffff:") if peername else ""
         self._sessions.add(self)
+        SESSIONS.labels(self._kind).inc()
         self._watch()
         self._handler_coroutine = self.loop.create_task(self._handle_client())
 
@@ -93,6 +96,7 @@ class Connection(SMTP):
         asyncio.StreamReaderProtocol.connection_lost(self, error)
         self.transport = None
         self._sessions.discard(self)
+        SESSIONS.labels(self._kind).dec()
         for key in self._held:
             self._desk.counts.leave(key)
         self._held.clear()

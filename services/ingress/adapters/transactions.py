@@ -100,6 +100,9 @@ class Transactions(Connection):
             self._end(Reply(501, "5.5.4", "malformed BDAT, closing"))  # where the chunk ends is not known
             return
         size, last = int(match[1]), bool(match[2])
+        if size > 2 * self._desk.limits.max_bytes:
+            self._end(reply.TOO_LARGE)  # not worth reading to its end
+            return
         incoming, refusal = self._incoming, None
         self._reading_content = True
         if incoming is None:
@@ -158,6 +161,9 @@ class Transactions(Connection):
         self._content_seconds += self.loop.time() - began
         if too_slow(self._desk.limits, self._content_bytes, self._content_seconds):
             self._end(reply.SLOW)
+            raise Closed
+        if self._transaction_over(self.loop.time()):
+            self._end(reply.IDLE)
             raise Closed
         return data
 

@@ -253,6 +253,7 @@ async def test_endless_header_is_refused(house: House) -> None:
     line = b"X-Filler: " + b"y" * 800 + b"\r\n"
     async with house.client() as client:
         assert (await client.transact(line * 400 + b"\r\nx\r\n")).startswith("552 5.3.4")
+        assert (await client.transact(line * 400)).startswith("552 5.3.4")
         assert (await client.transact(line * 1400)).startswith("552 5.3.4")
         assert (await client.transact(MAIL)).startswith("250")
     assert len(house.objects.objects) == 1

@@ -108,6 +108,9 @@ async def test_bdat_that_cannot_be_is_read_all_the_same(open_house: Open) -> Non
         assert (await client.transact(MAIL)).startswith("250")
         assert (await client.ask("BDAT x")).startswith("501")
         assert await client.hear() == ""
+        async with house.client() as other:
+            assert (await other.ask("BDAT 999999999999")).startswith("552 5.3.4")
+            assert await other.hear() == ""
     assert len(house.mails()) == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 import ssl
@@ -92,6 +93,20 @@ async def test_trap_03_time_limit_is_per_silence_with_a_minimum_rate(open_house:
             answers.append(answer)
             await asyncio.sleep(0.1)
         assert answer.startswith("421 4.4.2")
+
+
+async def test_trap_03_content_has_an_overall_limit(open_house: Open) -> None:
+    """A peer that never ends is told 421, however fast it is."""
+    async with open_house(limits=Limits(transaction=0.4)) as house, house.client() as client:
+        for command in ("MAIL FROM:<>", "RCPT TO:<bob@acme.example>", "DATA"):
+            await client.ask(command)
+        heard = asyncio.create_task(client.hear())
+        while not heard.done():
+            with contextlib.suppress(OSError):
+                await client.say(b"line\r\n" * 100)
+            await asyncio.sleep(0.01)
+        assert heard.result().startswith("421 4.4.2")
+        assert not house.objects.objects
 
 
 @pytest.mark.parametrize(
