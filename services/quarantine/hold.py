@@ -216,6 +216,11 @@ def _why(held: Held) -> str:
     return leg.text or (f"held by rule {leg.rule}" if leg.rule else "held")
 
 
+def _why(held: Held) -> str:
+    leg = _leg(held)
+    return leg.text or f"held by rule {leg.rule} for review by {', '.join(leg.reviewers) or 'nobody named'}"
+
+
 def _onward(held: Held) -> mail_pb2.Trace:
     """The trace that sends this leg on: released as decided, or given back with the note."""
     trace = mail_pb2.Trace()

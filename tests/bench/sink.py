@@ -36,7 +36,6 @@ class CountingSink:
         """Stop listening."""
         if self._server:
             self._server.close()
-            self._server.close_clients()
 
 
 class _Session(asyncio.Protocol):
