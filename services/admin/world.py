@@ -65,6 +65,8 @@ class ApplyWorld:
                     continue
                 for tenant, text, _ in policies:
                     await self._policies.apply(tenant, text, f"world file by {actor}")
+                if policies:
+                    await self._control.reread()  # policy wrote those: count them too before looking who has them
                 if lines:
                     await self._settle()
                 _log.info("world.applied", changes=len(lines), tenants=len(world.tenants))

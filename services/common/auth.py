@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import itertools
 import math
 import secrets
 import string
@@ -140,7 +141,18 @@ def is_weak(token: str) -> bool:
     classes = (string.digits, string.ascii_lowercase, string.ascii_uppercase, string.punctuation)
     used = set(token)
     alphabet = 16 if used <= set("0123456789abcdef-") else sum(len(c) for c in classes if set(c) & used)
-    return len(token) * math.log2(max(alphabet, 2)) < STRONG_BITS or len(used) < 10
+    return _unforeseen(token) * math.log2(max(alphabet, 2)) < STRONG_BITS or len(used) < 10
+
+
+def _unforeseen(token: str) -> int:
+    """Characters of a token, a run such as `0123456` or `aaaaa` of five or more counted as one."""
+    steps = [ord(b) - ord(a) for a, b in itertools.pairwise(token)]
+    foreseen = 0
+    for step, group in itertools.groupby(steps):
+        length = sum(1 for _ in group)
+        if -1 <= step <= 1 and length >= 4:
+            foreseen += length
+    return len(token) - foreseen
 
 
 # 19 MiB, two passes: OWASP's argon2id parameters for a server that many log in to at once.

@@ -89,9 +89,7 @@ def test_role_may_call_what_its_permissions_say(role: str) -> None:
     """RPC by RPC, the interceptor's answer is the table's: any one of the declared permissions."""
     granted = auth.ROLE_PERMISSIONS[role] | {options.PERMISSION_PUBLIC}
     expected = {
-        short
-        for short, method in methods().items()
-        if granted & (rules_of(method)[0] - {options.PERMISSION_INTERNAL})
+        short for short, method in methods().items() if granted & (rules_of(method)[0] - {options.PERMISSION_INTERNAL})
     }
     assert callable_by(caller(role)) == expected
 

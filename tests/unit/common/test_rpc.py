@@ -60,10 +60,10 @@ VIEW = Directory(
 class Directories(rpcs.DirectoryServiceServicer):
     """Answers or fails as the request's name says."""
 
-    async def ListDomains(self, request: Any, context: Any) -> Any:  # noqa: D102
+    async def ListDomains(self, request: Any, context: Any) -> Any:
         return pb.ListDomainsResponse(next_page_token=f"{rpc.tenant(request.tenant)} {rpc.principal().name}")
 
-    async def GetTenant(self, request: Any, context: Any) -> Any:  # noqa: D102
+    async def GetTenant(self, request: Any, context: Any) -> Any:
         failures: dict[str, BaseException] = {
             "not_found": NotFound("no such tenant", public="no such tenant"),
             "conflict": Conflict(),
@@ -74,17 +74,17 @@ class Directories(rpcs.DirectoryServiceServicer):
         }
         raise failures[request.name]
 
-    async def ApplyWorld(self, request: Any, context: Any) -> Any:  # noqa: D102
+    async def ApplyWorld(self, request: Any, context: Any) -> Any:
         return pb.ApplyWorldResponse(changes=[rpc.principal().name])
 
 
 class Systems(system_rpcs.SystemServiceServicer):
     """Its version is public."""
 
-    async def Version(self, request: Any, context: Any) -> Any:  # noqa: D102
+    async def Version(self, request: Any, context: Any) -> Any:
         return system.VersionResponse(version="1")
 
-    async def Status(self, request: Any, context: Any) -> Any:  # noqa: D102
+    async def Status(self, request: Any, context: Any) -> Any:
         return system.StatusResponse(version=rpc.principal().name)
 
 
@@ -98,9 +98,7 @@ async def place(tmp_path: Path) -> AsyncIterator[SimpleNamespace]:
     address = await server.start("127.0.0.1:0")
     door = FrontDoor(tls_directory=tmp_path, backends={"admin": str(address)})
     front = await door.start("127.0.0.1:0")
-    outside = grpc.aio.secure_channel(
-        str(front), grpc.ssl_channel_credentials((tmp_path / "ca.pem").read_bytes())
-    )
+    outside = grpc.aio.secure_channel(str(front), grpc.ssl_channel_credentials((tmp_path / "ca.pem").read_bytes()))
     inside = {name: rpc.connect(str(address), tls.ensure(tmp_path, name), peer="admin") for name in ("dev", "archive")}
     yield SimpleNamespace(outside=outside, inside=inside, address=address, tls=tmp_path)
     for channel in (outside, *inside.values()):

@@ -68,7 +68,9 @@ class Place:
         self.quarantine = Quarantine(self.store, self.facts, self.bus, self.trail, now=lambda: self.time)
         self.api = HoldServicer(self.store, self.quarantine)
 
-    async def decided(self, *, reviewers: tuple[str, ...] = ("legal",), seconds: int = 0, on_expiry: str = "") -> MailId:
+    async def decided(
+        self, *, reviewers: tuple[str, ...] = ("legal",), seconds: int = 0, on_expiry: str = ""
+    ) -> MailId:
         """A mail of alice's to two recipients, of which the second is held, reaches the quarantine."""
         mail_id = MailId.new()
         trace = mail_pb2.Trace()
