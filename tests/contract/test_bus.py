@@ -357,12 +357,12 @@ async def test_a_schedule_fires_when_due_and_the_same_key_replaces_it(connect: C
     delivery, inbox = await connect("delivery"), Inbox()
     subject = f"delivery.retry.{ACME}"
     began = asyncio.get_running_loop().time()
-    await delivery.schedule(subject, b"early", at=soon(0.6), key="m.1")
-    await delivery.schedule(subject, b"late", at=soon(1.2), key="m.1", headers={"k": "v"})
+    await delivery.schedule(subject, b"early", at=soon(1.6), key="m.1")
+    await delivery.schedule(subject, b"late", at=soon(2.0), key="m.1", headers={"k": "v"})
     await delivery.schedule(subject, b"past", at=soon(-60), key="m.2")
     async with delivery.consume("delivery-retry", inbox):
         await eventually(lambda: len(inbox.got) == 2)
-        assert asyncio.get_running_loop().time() - began > 1.0
+        assert asyncio.get_running_loop().time() - began > 1.8
         await eventually(lambda: lag_is(delivery, "delivery-retry", 0))
     assert [(m.subject, m.data) for m in inbox.got] == [(subject, b"past"), (subject, b"late")]
     assert inbox.got[1].headers["k"] == "v"
@@ -372,8 +372,8 @@ async def test_a_forgotten_schedule_never_fires(connect: Connect) -> None:
     """Unscheduling is idempotent and leaves the others."""
     delivery, inbox = await connect("delivery"), Inbox()
     subject = f"delivery.retry.{ACME}"
-    await delivery.schedule(subject, b"forgotten", at=soon(0.5), key="m.1")
-    await delivery.schedule(subject, b"kept", at=soon(1.2), key="m.2")
+    await delivery.schedule(subject, b"forgotten", at=soon(1.5), key="m.1")
+    await delivery.schedule(subject, b"kept", at=soon(2.0), key="m.2")
     await delivery.unschedule(subject, key="m.1")
     await delivery.unschedule(subject, key="m.1")
     await delivery.unschedule(subject, key="never.was")
