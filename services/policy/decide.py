@@ -63,7 +63,7 @@ class Decider:
         began = time.perf_counter()
         judgements = len(envelope.recipients) * len(in_force.policy.rules)
         if len(raw) <= self._bounds.inline_bytes and judgements <= _INLINE_JUDGEMENTS:
-            decision = self._consider(tenant, in_force, envelope, read(raw, self._bounds.limits), queued)
+            decision = self._consider(tenant, in_force, envelope, self._inspect(raw), queued)
         else:
             decision = await self._in_thread(tenant, in_force, envelope, raw, queued, timeout)
         _log.info(
@@ -89,7 +89,7 @@ class Decider:
         timeout: float,
     ) -> mail_pb2.Decision:
         def work() -> mail_pb2.Decision:
-            return self._consider(tenant, in_force, envelope, read(raw, self._bounds.limits), queued)
+            return self._consider(tenant, in_force, envelope, self._inspect(raw), queued)
 
         try:
             async with asyncio.timeout(timeout):
@@ -98,6 +98,12 @@ class Decider:
             _log.warning("policy.inspection_timeout", tenant=tenant, mail_id=envelope.mail_id, size=len(raw))
             message = headers_only(raw, NotInspected("", "timeout"))
             return self._consider(tenant, in_force, envelope, message, queued)
+
+    def _inspect(self, raw: bytes) -> Message:
+        began = time.thread_time()
+        message = read(raw, self._bounds.limits)
+        telemetry.STAGE_CPU.labels("policy", "inspect").inc(time.thread_time() - began)
+        return message
 
     def _consider(
         self, tenant: TenantId, in_force: InForce, envelope: mail_pb2.Envelope, message: Message, queued: bool

@@ -6,6 +6,7 @@ with is the newest one that control has told it, published whole or not at all.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping

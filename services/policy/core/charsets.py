@@ -26,7 +26,7 @@ _ALIASES = {
     "unknown-8bit": "", "default": "", "x-user-defined": "", "iso-8859-8-i": "iso8859-8",
 }  # fmt: skip
 _TEXT = re.compile(r"(utf|iso8859|cp\d|koi8|mac|big5|gb|shift_jis|euc_|iso2022|johab|hz|tis|ascii|kz1048|ptcp154)")
-_LATIN = re.compile(r"(ascii|utf-8|cp125[0-8]|iso8859.*|mac.*)")
+_LATIN = re.compile(r"ascii|utf-8|cp125[0247]|iso8859-(?:1|2|3|4|9|1[03456])|mac.(?:roman|latin2|turkish|iceland)")
 _META = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
 _SAMPLE = 8 * 1024
 _PLAUSIBLE = [

@@ -13,7 +13,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _ENCRYPTED_TYPES = frozenset({"application/pgp-encrypted", "multipart/encrypted"})
 _SMIME = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 _TEXT_TYPES = re.compile(
-    r"text/.*|message/.*|application/(?:json|xml|javascript|x-javascript|rtf|x-sh|sql|x-yaml|yaml|toml|csv|ld\+json"
+    r"text/.*|message/.*|application/(?:json|xml|javascript|x-javascript|x-sh|sql|x-yaml|yaml|toml|csv|ld\+json"
     r"|.*\+(?:xml|json))|image/svg\+xml"
 )
 
@@ -51,9 +51,11 @@ def _zip_encrypted(content: bytes) -> bool:
     return False
 
 
-def reading(content_type: str, content: bytes) -> Literal["text", "html", "none"]:
-    """How to get text out of it; the content decides where the label lies."""
-    wide = content.startswith((b"\xff\xfe", b"\xfe\xff")) or "\x00" in content_type
+def reading(content_type: str, content: bytes, *, wide: bool = False) -> Literal["text", "html", "none"]:
+    """How to get text out of it; the content decides where the label lies. `wide`: labelled UTF-16 or UTF-32."""
+    wide = wide or content.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if content.startswith(b"{\\rtf"):
+        return "none"
     if not wide and b"\x00" in content[:8192] and not _utf16(content):
         return "none"
     labelled = _TEXT_TYPES.fullmatch(content_type) is not None

@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import getaddresses
 
-from services.policy.core.charsets import decode
+from services.policy.core.archives import members
+from services.policy.core.charsets import codec, decode
 from services.policy.core.content import looks_encrypted, reading
 from services.policy.core.message import Attachment, Message, NotInspected, Reason
 from services.policy.core.text import from_html, normalise
@@ -76,6 +77,10 @@ def message_of(found: Reading, limits: Limits) -> Message:
         room -= len(leaf.content) if text is not None else 0
         if leaf.attachment or text is None:
             attachments.append(_attachment(leaf, text))
+            attachments.extend(
+                Attachment(f"{leaf.path}/{n}", normalise(m.name), m.content_type, m.size)
+                for n, m in enumerate(members(leaf.content), 1)
+            )
         else:
             bodies.append(text)
     if found.between:
@@ -121,16 +126,19 @@ def _text(leaf: Leaf, room: int) -> tuple[str | None, Reason | None]:
         return "", None
     if looks_encrypted(leaf.content_type, leaf.header, content):
         return None, "encrypted"
-    how = reading(leaf.content_type, content)
+    found = _CHARSET.search(leaf.header)
+    label = (found[1] or found[2] or "") if found else ""
+    how = reading(leaf.content_type, content, wide=(codec(label) or "").startswith(("utf-16", "utf-32")))
     if how == "none":
-        return None, "unsupported"
+        # A body that is shown as text and is none is not just a type we do not know.
+        shown = not leaf.attachment and leaf.content_type.startswith("text/")
+        return None, "broken" if shown and not content.startswith(b"{\\rtf") else "unsupported"
     if room <= 0:
         return None, "too_large"
     reason: Reason | None = None
     if len(content) > room:
         content, reason = content[:room], "too_large"
-    label = _CHARSET.search(leaf.header)
-    text, sure = decode(content, (label[1] or label[2] or "") if label else "", html=how == "html")
+    text, sure = decode(content, label, html=how == "html")
     if not sure:
         reason = reason or "broken"
     if how == "html":

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fast_mail_parser import PyLazyMimePart, parse_email_tree
 
@@ -59,13 +59,17 @@ def headers_only(raw: bytes, doubt: NotInspected) -> Message:
     return message_of(Reading(headers_of(raw), doubts=[doubt]), Limits())
 
 
-def _read_fast(raw: bytes, limits: Limits) -> Reading:
+def _tree(raw: bytes) -> PyLazyMimePart:
     try:
-        root = parse_email_tree(raw, mode="lazy")
+        return parse_email_tree(raw, mode="lazy")
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a Rust panic is no Exception
         raise _Unreadable from error
+
+
+def _read_fast(raw: bytes, limits: Limits) -> Reading:
+    root = _tree(raw)
     headers = _lowered(root.headers)
     reading = Reading(headers)
     if odd_header(raw):
@@ -96,6 +100,10 @@ def _read_fast(raw: bytes, limits: Limits) -> Reading:
                 reading.doubts.append(NotInspected(path or "1", "broken"))
         deeper = place.depth + 1 if node.is_message else place.depth
         base = f"{path}." if path else ""
+        if not node.is_message and reading.leaves and _is_mail(kind, reading.leaves[-1]):
+            inside = _embed(reading)
+            if inside is not None:
+                stack.append(_Place(inside, f"{path or '1'}.1", place.depth + 1))
         stack.extend(_Place(c, f"{base}{i}", deeper) for i, c in reversed(list(enumerate(children, 1))))
     if boundaries:
         reading.between = between(raw, boundaries, reading)
@@ -123,8 +131,24 @@ def _leaf(node: PyLazyMimePart, path: str, headers: Mapping[str, tuple[str, ...]
         content=content or b"",
         headers=_inner(node) if node.is_message else {},
         embedded=node.is_message,
-        doubt="broken" if len(types) > 1 else None,
+        doubt="broken" if len(types) > 1 or kind == "message/partial" else None,
     )
+
+
+def _is_mail(kind: str, leaf: Leaf) -> bool:
+    return not kind.startswith("multipart/") and (kind == "message/global" or leaf.name.lower().endswith(".eml"))
+
+
+def _embed(reading: Reading) -> PyLazyMimePart | None:
+    """The mail in the last leaf, which the parser took for a file; the leaf becomes an embedded mail."""
+    leaf = reading.leaves[-1]
+    try:
+        inside = _tree(leaf.content)
+    except _Unreadable:
+        reading.doubts.append(NotInspected(leaf.path, "broken"))
+        return None
+    reading.leaves[-1] = replace(leaf, embedded=True, headers=_lowered(inside.headers))
+    return inside
 
 
 def _inner(node: PyLazyMimePart) -> Mapping[str, tuple[str, ...]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import io
 import time
 import tracemalloc
+import zipfile
 from email.message import EmailMessage
 
 import pytest
@@ -276,3 +278,47 @@ def test_a_word_is_never_lost(word: str) -> None:
     ):
         message = mime.read(raw)
         assert word in text_of(message) or message.not_inspected
+
+
+def test_files_in_a_zip_are_attachments_too() -> None:
+    """Names and sizes of what an archive lists are seen; an Office document is one file."""
+
+    def part(names: dict[str, bytes]) -> bytes:
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, content in names.items():
+                archive.writestr(name, content)
+        head = b"Content-Type: application/zip; name=a.zip\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+        return head + base64.encodebytes(packed.getvalue())
+
+    read = mime.read(multipart(b"\r\nx", part({"dir/run.EXE": b"x" * 10, "b.txt": b""})))
+    assert [(a.part, a.name, a.size) for a in read.attachments[1:]] == [("2/1", "run.EXE", 10), ("2/2", "b.txt", 0)]
+    assert reasons(read) == {"unsupported"}
+    assert len(mime.read(multipart(part({"[Content_Types].xml": b"", "word/document.xml": b""}))).attachments) == 1
+
+
+def test_a_mail_attached_as_a_file_is_read() -> None:
+    """An .eml is a mail, whatever its type says, with what is coded inside it."""
+    inner = b"Subject: inside\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(b"top secret")
+    for kind in ("application/octet-stream; name=x.eml", "message/global"):
+        part = f"Content-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n".encode() + base64.encodebytes(inner)
+        text = text_of(mime.read(multipart(b"\r\nhello", part)))
+        assert "top secret" in text
+        assert "inside" in text
+
+
+@pytest.mark.parametrize(
+    ("part", "expected"),
+    [
+        (b"Content-Type: text/plain; charset=utf-16le\r\n\r\n" + CHINESE.encode("utf-16-le"), set()),
+        (b"Content-Type: text/plain\r\n\r\nab\x00\x01\x02cd", {"broken"}),
+        (b"Content-Type: text/plain; name=a.doc\r\n\r\nab\x00\x01\x02cd", {"unsupported"}),
+        (b"Content-Type: text/rtf\r\n\r\n{\\rtf1 hidden}", {"unsupported"}),
+        (b"Content-Type: message/partial; id=a; number=1\r\n\r\npiece", {"broken"}),
+        (b"Content-Type: text/plain; charset=windows-1251\r\n\r\n" + "секретный документ".encode("cp1251"), set()),
+        (b"Content-Type: text/plain\r\nContent-Type: text/html\r\n\r\nx", {"broken"}),
+    ],
+)
+def test_texts_that_are_none(part: bytes, expected: set[str]) -> None:
+    """A body that cannot be read as the text it is said to be is never clean."""
+    assert reasons(mime.read(multipart(part))) == expected

@@ -45,7 +45,7 @@ def test_spans_lead_back() -> None:
 def test_spans_stay_inside(original: str, start: int, length: int) -> None:
     """Whatever is asked, the answer is a span of the original."""
     first, last = original_span(original, start, start + length)
-    assert 0 <= first
+    assert first >= 0
     if not original.isascii():
         assert last <= len(original)
 
