@@ -11,7 +11,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, cast
 
 import aiosmtplib
@@ -23,7 +23,8 @@ from services.delivery.ports import Outgoing, Recipient
 
 _LINE = 4096
 _LINES = 200
-_CONTROL = re.compile(r"[\x00-\x20\x7f<>]")
+_ADDRESS = re.compile(r'(?:"(?:[^"\\\x00-\x1f\x7f]|\\[ -~])*"|[^\x00-\x20\x7f<>"]+)@[^\x00-\x20\x7f<>"@]+')
+"""What may stand between `<` and `>`: a quoted local part may hold spaces and angle brackets (RFC 5321 4.1.2)."""
 _BLOCK = 256 * 1024
 
 
@@ -86,21 +87,26 @@ class Session:
 
     async def send(self, mail: Outgoing) -> list[Result]:
         """One transaction; a result for each recipient, in order. Raises `Disconnected`."""
-        refusal = self._refusal(mail)
-        if refusal is not None:
-            return [refusal] * len(mail.recipients)
+        if not wire.is_clean(mail.content):
+            unclean = failed("not_sendable", "5.6.0", "the mail cannot be expressed in SMTP", remote=self.remote)
+            return [unclean] * len(mail.recipients)
+        refusals = [self._refusal(mail, r) for r in mail.recipients]
+        kept = [r for r, refusal in zip(mail.recipients, refusals, strict=True) if refusal is None]
+        if not kept:
+            return [r for r in refusals if r is not None]
         self.mails += 1
         try:
-            return await self._transaction(mail)
+            answers = iter(await self._transaction(replace(mail, recipients=kept)))
         except BaseException:
             self.broken = True
             raise
+        return [refusal or next(answers) for refusal in refusals]
 
-    def _refusal(self, mail: Outgoing) -> Result | None:
-        """Why this host cannot take the mail at all, found before asking it."""
-        addresses = [mail.sender, *(r.address for r in mail.recipients)]
-        if any(_CONTROL.search(a) for a in addresses) or not wire.is_clean(mail.content):
-            return failed("not_sendable", "5.6.0", "the mail cannot be expressed in SMTP", remote=self.remote)
+    def _refusal(self, mail: Outgoing, recipient: Recipient) -> Result | None:
+        """Why this host cannot take the mail for a recipient at all, found before asking it."""
+        addresses = [a for a in (mail.sender, recipient.address) if a]
+        if not all(_ADDRESS.fullmatch(a) for a in addresses):
+            return failed("not_sendable", "5.1.3", "the address cannot be expressed in SMTP", remote=self.remote)
         if not self.offers("smtputf8") and wire.needs_smtputf8(mail.content, addresses, declared=mail.smtputf8):
             return failed(
                 "smtputf8_unsupported", "5.6.7", "the next hop does not take non-ASCII addresses", remote=self.remote

@@ -275,6 +275,14 @@ async def test_smtputf8_that_is_not_offered_fails_for_good() -> None:
         assert "SMTPUTF8" in hop.taken[0].mail_options
 
 
+async def test_what_one_recipient_needs_does_not_fail_the_others() -> None:
+    """An ASCII recipient beside one that needs SMTPUTF8 gets the mail."""
+    async with sink() as hop, transport() as way:
+        results = await way.send(to(hop.address), mail("bob@b.example", "大@b.example", "carol@b.example"))
+        assert [r.fate for r in results] == ["delivered", "failed", "delivered"]
+        assert hop.taken[0].recipients == ["bob@b.example", "carol@b.example"]
+
+
 async def test_a_mail_over_the_announced_size_is_not_sent() -> None:
     """5.3.4 without trying."""
     async with sink() as hop, transport() as way:
@@ -290,11 +298,20 @@ async def test_no_bare_newline_or_nul_leaves(content: bytes) -> None:
         assert hop.taken == []
 
 
-async def test_an_address_cannot_add_a_command() -> None:
-    """CR and LF in an address never reach the wire."""
+@pytest.mark.parametrize(
+    "address",
+    ["bob@b.example>\r\nRCPT TO:<eve@b.example", "bob@b.example> SIZE=1", "a b@b.example", '"a\r\n"@b.example', "bob"],
+)
+async def test_an_address_cannot_add_a_command(address: str) -> None:
+    """CR, LF and what would end the path never reach the wire."""
     async with sink() as hop, transport() as way:
-        result = (await way.send(to(hop.address), mail("bob@b.example>\r\nRCPT TO:<eve@b.example")))[0]
-        assert result.code == "not_sendable"
+        assert (await way.send(to(hop.address), mail(address)))[0].code == "not_sendable"
+
+
+async def test_a_quoted_local_part_is_sent_as_it_is() -> None:
+    """Spaces and brackets inside quotes are an address (RFC 5321 4.1.2)."""
+    async with sink() as hop, transport() as way:
+        assert (await way.send(to(hop.address), mail('"a b>c"@b.example')))[0].code != "not_sendable"
 
 
 async def test_a_dead_destination_is_left_alone_and_answers_at_once() -> None:
