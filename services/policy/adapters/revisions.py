@@ -92,7 +92,7 @@ class Revisions:
     async def check(self, tenant: TenantId, text: str, groups: Iterable[str] = ()) -> Checked:
         """What is wrong with a document for this tenant: its groups are read from the store, `groups` will come."""
         known = {d.key for d in await self._control.store.list(tenant, "group") if d.value is not None}
-        return parse(text, groups=frozenset({*known, *groups}))
+        return await asyncio.to_thread(parse, text, groups=frozenset({*known, *groups}))
 
     async def get(self, tenant: TenantId, number: int = 0) -> Stored:
         """A revision, by default the newest; raises `NotFound`."""
