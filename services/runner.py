@@ -122,6 +122,8 @@ async def running(
             bound = await rpc.start(str(listen))
             stack.push_async_callback(rpc.stop)
             everything.addresses |= {**context.addresses, f"rpc.{name}": str(bound)}
+            control.addresses = {**context.addresses, "rpc": str(bound)}
+            await control.announce()
             for check, ask in context.health.checks().items():
                 everything.health.add(f"{name}.{check}", ask)
             telemetry.UP.labels(name).set(1)
