@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from letterlock.quarantine.v1 import quarantine_pb2_grpc
 
+from services.common import telemetry
 from services.common.app import Context
 from services.common.audit_entries import AuditTrail
+from services.common.bus import Bus
+from services.common.errors import Error
 from services.common.facts import Facts
 from services.common.sealing import keys
 from services.common.sealing.factkeys import FactKeys
@@ -18,6 +21,9 @@ from services.quarantine.adapters.grpc import HoldServicer
 from services.quarantine.adapters.store import StoredHolds
 from services.quarantine.config import QuarantineConfig
 from services.quarantine.hold import Quarantine
+
+_CONSUMERS = ("quarantine-decided", "quarantine-due")
+_LAG_SECONDS = 5.0
 
 
 @asynccontextmanager
@@ -36,11 +42,20 @@ async def build(ctx: Context) -> AsyncIterator[None]:
             quarantine.keep_resuming(lambda: list(ctx.control.directory.tenants), config.resume_every)
         )
         stack.push_async_callback(_ended, resuming)
+        stack.push_async_callback(_ended, asyncio.create_task(_watch_lag(ctx.bus)))
         await stack.enter_async_context(
             ctx.bus.consume("quarantine-decided", quarantine.on_decided, concurrency=config.concurrency)
         )
         await stack.enter_async_context(ctx.bus.consume("quarantine-due", quarantine.on_due))
         yield
+
+
+async def _watch_lag(bus: Bus) -> None:
+    while True:
+        for consumer in _CONSUMERS:
+            with suppress(Error):  # the broker is away: the gauge keeps its last value, readiness says the rest
+                telemetry.QUEUE_LAG.labels(consumer).set(await bus.lag(consumer))
+        await asyncio.sleep(_LAG_SECONDS)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:
