@@ -211,14 +211,9 @@ def _leg(held: Held) -> mail_pb2.Leg:
 
 
 def _why(held: Held) -> str:
-    """What people read of the reason: the rule's words, or its name."""
+    """What people read of the reason: the rule's words, or its name and who reviews."""
     leg = _leg(held)
-    return leg.text or (f"held by rule {leg.rule}" if leg.rule else "held")
-
-
-def _why(held: Held) -> str:
-    leg = _leg(held)
-    return leg.text or f"held by rule {leg.rule} for review by {', '.join(leg.reviewers) or 'nobody named'}"
+    return leg.text or f"held by rule {leg.rule} for review by {', '.join(leg.reviewers) or 'any reviewer'}"
 
 
 def _onward(held: Held) -> mail_pb2.Trace:
