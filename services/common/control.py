@@ -10,7 +10,6 @@ bucket is filled from the store.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -34,7 +33,7 @@ __all__ = ["Control", "Document", "Node"]
 
 _log = log.get(__name__)
 _CACHED = frozenset({*KINDS, *INSTALLATION_KINDS})
-_NODE_FORGOTTEN = timedelta(minutes=5)
+_NODE_FORGOTTEN = timedelta(minutes=3)
 
 type _Place = tuple[TenantId, str, str]
 
@@ -65,7 +64,8 @@ class Control:
         self.store = ControlStore(objects)
         self.addresses: Mapping[str, str] = {}
         self._bus, self._service, self._debounce, self._reread = bus, node, debounce, reread
-        self._node = encode_key(f"{node}-{socket.gethostname()}-{os.getpid()}")
+        # Without the process id: who is started again after a kill takes the place of the one that died.
+        self._node = encode_key(f"{node}-{socket.gethostname()}")
         self._documents: dict[_Place, Document] = {}
         self._cached: dict[_Place, int] = {}
         self._directory = Directory()
@@ -166,7 +166,7 @@ class Control:
         return await self.store.history(tenant, kind, key)
 
     async def node_revisions(self) -> tuple[Node, ...]:
-        """Every process that spoke in the last five minutes, by name. Raises `Unavailable` without a broker."""
+        """Every process that spoke in the last three minutes, by name. Raises `Unavailable` without a broker."""
         bucket = self._bus.bucket("nodes")
         nodes: dict[str, Node] = {}
         oldest = datetime.now(UTC) - _NODE_FORGOTTEN
