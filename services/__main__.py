@@ -7,12 +7,25 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Never
 
-RUNNER = ("serve", "dev", "config", "world", "setup")
+# We fork only to exec: gRPC need not prepare for more, and says so on stderr if asked to.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
+RUNNER = ("serve", "dev", "config", "setup")
+_VALUED = frozenset({"--bootstrap", "--data", "--processes", "--config", "--output", "-o"})
+"""The runner's options that take the next word."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says a mistake on one line, as every other command does."""
+
+    def error(self, message: str) -> Never:
+        self.exit(2, f"error: {message} (see: {self.prog} --help)\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="letterlock", description="Run Letterlock's services.")
+    parser = _Parser(prog="letterlock", description="Run Letterlock's services.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     serve = verbs.add_parser("serve", help="run the named services against the configured store, NATS and OpenSearch")
     serve.add_argument(
@@ -29,12 +42,23 @@ def _parser() -> argparse.ArgumentParser:
     config = verbs.add_parser("config", help="print or check the settings without starting")
     config.add_argument("action", choices=("show", "check", "docs"))
     config.add_argument("--config", type=Path, metavar="FILE", help="a YAML tree of settings")
+    config.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="yaml", help="how `show` prints")
     return parser
+
+
+def _verb_first(words: Sequence[str]) -> list[str]:
+    """The runner's words with its verb in front, since options may stand before it; unchanged for other commands."""
+    position = 0
+    while position < len(words) and words[position].startswith("-"):
+        position += 2 if words[position] in _VALUED else 1
+    if position < len(words) and words[position] in RUNNER:
+        return [words[position], *words[:position], *words[position + 1 :]]
+    return list(words)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status of CONTRACT: 0 done, 1 failed, 2 wrong usage, 5 unavailable."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
+    words = _verb_first(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] not in RUNNER:
         from services.cli.main import run
 
@@ -69,9 +93,7 @@ def _run(options: argparse.Namespace) -> int:
 
             print(render(runner.registry()), end="")
         elif options.action == "show":
-            import yaml
-
-            print(yaml.safe_dump({"data": str(settings.data), **settings.show()}, sort_keys=False), end="")
+            print(_shown({"data": str(settings.data), **settings.show()}, options.output), end="")
         return 0
     import uvloop
 
@@ -92,6 +114,16 @@ def _run(options: argparse.Namespace) -> int:
         raise InvalidInput(f"unknown service {', '.join(unknown)}: expected {', '.join(runner.SERVICES)}")
     uvloop.run(runner.serve(names, settings))
     return 0
+
+
+def _shown(tree: dict[str, Any], output: str) -> str:
+    if output == "json":
+        import json
+
+        return json.dumps(tree, ensure_ascii=False, indent=2) + "\n"
+    import yaml
+
+    return str(yaml.safe_dump(tree, allow_unicode=True, sort_keys=False))
 
 
 if __name__ == "__main__":
