@@ -57,6 +57,8 @@ class Supervisor:
 
     directory: Path
     children: dict[str, Child] = field(default_factory=dict)
+    inside: dict[str, int] = field(default_factory=dict)
+    """Services that run in this process, by name."""
     stopping: bool = False
 
     def add(self, name: str, start: Callable[[], subprocess.Popen[bytes]]) -> None:
@@ -66,7 +68,7 @@ class Supervisor:
 
     def pids(self) -> dict[str, int]:
         """Process ids by name; services that share this process have its id."""
-        return {c.name: c.process.pid for c in self.children.values() if c.process is not None}
+        return {c.name: c.process.pid for c in self.children.values() if c.process is not None} | self.inside
 
     async def watch(self) -> None:
         """Start again whoever dies, until cancelled; waits 50 ms, then doubles up to 5 s while it keeps dying."""
@@ -106,12 +108,12 @@ class Supervisor:
         child.began = time.monotonic()
         self.write_pids()
 
-    def write_pids(self, extra: Mapping[str, int] | None = None) -> None:
+    def write_pids(self) -> None:
         """Write who runs, atomically."""
         self.directory.mkdir(parents=True, exist_ok=True)
         target = self.directory / "pids.json"
         scratch = target.with_suffix(".tmp")
-        scratch.write_text(json.dumps({**self.pids(), **(extra or {})}))
+        scratch.write_text(json.dumps(self.pids()))
         scratch.replace(target)
 
 
@@ -208,7 +210,8 @@ class _Installation:
                 runner.running(list(runner.SERVICES), settings, rpc_addresses=self._plan.rpc)
             )
             health = everything.health
-            self._supervisor.write_pids(dict.fromkeys(runner.SERVICES, os.getpid()))
+            self._supervisor.inside = dict.fromkeys(runner.SERVICES, os.getpid())
+            self._supervisor.write_pids()
         await self._open_front_door(settings)
         http, metrics = await self._serve_metrics(health)
         self._stack.push_async_callback(http.cleanup)
@@ -265,8 +268,6 @@ class _Installation:
 
     def _say_ready(self, metrics: Address) -> None:
         pids = self._supervisor.pids()
-        for name in runner.SERVICES:
-            pids.setdefault(name, os.getpid())
         line: dict[str, Any] = {"event": "ready"}
         line |= {name: str(address) for name, address in self._plan.ingress.items()}
         line |= {"api": str(self._plan.api), "metrics": str(metrics), "data": str(self._settings.data), "pids": pids}

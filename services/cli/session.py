@@ -175,6 +175,8 @@ class Session:
             case grpc.StatusCode.UNAUTHENTICATED:
                 details += ": give an API key with --token or LETTERLOCK_TOKEN"
         violations = [f"{v.field}: {v.description}" if v.field else v.description for v in _violations(error)]
+        if code is grpc.StatusCode.INVALID_ARGUMENT and not self.where.tenant and _fields(error) == ["tenant"]:
+            return Failure("which tenant? Give --tenant or LETTERLOCK_TENANT", 2)
         text = "; ".join(violations) if violations else details
         return Failure(printable(text.strip().replace("\n", "; ")), _STATUS.get(code, 1))
 
@@ -202,6 +204,10 @@ def _status(error: grpc.RpcError) -> Any:
 def _answered(error: grpc.RpcError) -> bool:
     """Whether a server of ours said it, not the connection."""
     return _status(error) is not None
+
+
+def _fields(error: grpc.RpcError) -> list[str]:
+    return [v.field for v in _violations(error)]
 
 
 def _violations(error: grpc.RpcError) -> list[Any]:

@@ -194,8 +194,11 @@ def load(
     if file is not None:
         try:
             document = yaml.safe_load(file.read_text()) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise InvalidInput(f"{file}: {error}") from error
+        except OSError as error:
+            raise InvalidInput(f"{file}: {error.strerror}") from error
+        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            mark = getattr(error, "problem_mark", None)
+            raise InvalidInput(f"{file}{f', line {mark.line + 1}' if mark else ''}: not YAML") from error
         if not isinstance(document, dict):
             raise InvalidInput(f"{file}: expected a tree of settings")
         for component, branch in document.items():
@@ -219,21 +222,26 @@ def load(
         hints = typing.get_type_hints(kind)
         known = {f.name: f for f in fields(kind)}
         arguments: dict[str, Any] = {}
+        own: list[str] = []
         for key, (where, value) in tree[component].items():
             if key not in known:
-                mistakes.append(f"{where}: unknown setting")
+                own.append(f"{where}: unknown setting")
                 continue
             try:
                 arguments[key] = _convert(hints[key], value)
             except ValueError as error:
-                mistakes.append(f"{where}: {error}")
-        mistakes += [
+                own.append(f"{where}: {error}")
+        own += [
             f"{PREFIX}{component.upper()}__{f.name.upper()}: required"
             for f in known.values()
             if f.default is MISSING and f.default_factory is MISSING and f.name not in tree[component]
         ]
-        if not mistakes:
-            values[component] = kind(**arguments)
+        if not own:
+            try:
+                values[component] = kind(**arguments)
+            except InvalidInput as error:
+                own.append(str(error))
+        mistakes += own
     if mistakes:
         raise InvalidInput("; ".join(mistakes))
     return Settings(values, Path(data).absolute())

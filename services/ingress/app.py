@@ -62,9 +62,7 @@ class SealTo:
 
 
 def limits_of(config: IngressConfig) -> Limits:
-    """The session limits the settings ask for; raises `InvalidInput`."""
-    if config.max_recipients < 100:
-        raise InvalidInput("ingress.max_recipients must be at least 100", field="max_recipients")
+    """The session limits the settings ask for."""
     return Limits(
         max_bytes=config.max_bytes,
         max_recipients=config.max_recipients,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from services.common.config import Address, Bytes, setting
+from services.common.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,7 @@ class IngressConfig:
     client_ca: Path | None = setting(
         None, "CAs whose client certificates identify connectors (tls_client), PEM; empty: none are asked for"
     )
+
+    def __post_init__(self) -> None:
+        if self.max_recipients < 100:  # RFC 5321 §4.5.3.1.8
+            raise InvalidInput("ingress.max_recipients must be at least 100", field="max_recipients")
