@@ -7,10 +7,10 @@ from collections import Counter
 
 from letterlock.mail.v1 import mail_pb2
 
-from services.common import log, telemetry
+from services.common import log, telemetry, tracing
 from services.common.bus import Message
 from services.common.errors import AlreadyExists, Error, NotFound, Unavailable
-from services.common.facts import Facts
+from services.common.facts import Facts, OpenFact, Question
 from services.common.ids import MailId, TenantId
 from services.common.mailreader import MailReader
 from services.common.objects import ObjectStore
@@ -36,29 +36,30 @@ class Questions:
         """The sealed decision. What we cannot do now is `busy`: the asker tries another member, then goes on."""
         with telemetry.stage("policy", "decide", headers=message.headers):
             question = await self._facts.open_question(message)
-            tenant = question.tenant
-            if (
-                self._waiting.total() >= self._config.waiting
-                or self._waiting[tenant] >= self._config.waiting_per_tenant
-            ):
-                telemetry.count("policy", "busy", tenant)
-                return self._facts.busy_answer()
-            self._waiting[tenant] += 1
-            try:
-                if question.envelope.size > _INLINE:
-                    async with self._large:
-                        decision = await self._decide(question.envelope, await question.content())
-                else:
+            with tracing.mail(question.tenant, question.mail_id):
+                return await self._answer(question)
+
+    async def _answer(self, question: Question) -> bytes:
+        tenant = question.tenant
+        if self._waiting.total() >= self._config.waiting or self._waiting[tenant] >= self._config.waiting_per_tenant:
+            telemetry.count("policy", "busy", tenant)
+            return self._facts.busy_answer()
+        self._waiting[tenant] += 1
+        try:
+            if question.envelope.size > _INLINE:
+                async with self._large:
                     decision = await self._decide(question.envelope, await question.content())
-            except Error as error:
-                _log.warning("policy.cannot_answer", tenant=tenant, mail_id=question.mail_id, code=error.code)
-                return self._facts.busy_answer()
-            finally:
-                self._waiting[tenant] -= 1
-                if not self._waiting[tenant]:
-                    del self._waiting[tenant]
-            telemetry.count("policy", "decided", tenant)
-            return await self._facts.seal_answer(question, decision)
+            else:
+                decision = await self._decide(question.envelope, await question.content())
+        except Error as error:
+            _log.warning("policy.cannot_answer", code=error.code)
+            return self._facts.busy_answer()
+        finally:
+            self._waiting[tenant] -= 1
+            if not self._waiting[tenant]:
+                del self._waiting[tenant]
+        telemetry.count("policy", "decided", tenant)
+        return await self._facts.seal_answer(question, decision)
 
     async def _decide(self, envelope: mail_pb2.Envelope, raw: bytes) -> mail_pb2.Decision:
         timeout = self._config.decide_timeout.total_seconds()
@@ -87,14 +88,18 @@ class Latecomers:
         """Take one `mail.accepted`; done when its decision is durable and told."""
         with telemetry.stage("policy", "decide_late", headers=message.headers):
             fact = await self._facts.open(message)
-            trace = fact.trace
-            if trace.HasField("decision"):
-                await self._tell(trace, None, message)
-            elif trace.envelope.size > _INLINE:
-                async with self._large:
-                    await self._decide_and_tell(trace, await fact.content(), message)
-            else:
+            with tracing.mail(fact.tenant, fact.mail_id):
+                await self._handle(fact, message)
+
+    async def _handle(self, fact: OpenFact, message: Message) -> None:
+        trace = fact.trace
+        if trace.HasField("decision"):
+            await self._tell(trace, None, message)
+        elif trace.envelope.size > _INLINE:
+            async with self._large:
                 await self._decide_and_tell(trace, await fact.content(), message)
+        else:
+            await self._decide_and_tell(trace, await fact.content(), message)
 
     async def _decide_and_tell(self, trace: mail_pb2.Trace, raw: bytes | None, message: Message) -> None:
         tenant, mail_id = TenantId.parse(trace.envelope.tenant), MailId.parse(trace.envelope.mail_id)

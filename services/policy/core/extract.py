@@ -12,7 +12,7 @@ from services.policy.core.archives import members
 from services.policy.core.charsets import codec, decode
 from services.policy.core.content import looks_encrypted, reading
 from services.policy.core.message import Attachment, Message, NotInspected, Reason
-from services.policy.core.text import from_html, normalise
+from services.policy.core.text import from_html, normalise, too_deep, without_tags
 
 _CHARSET = re.compile(r"""charset\s*\*?=\s*(?:"([^"]*)"|([^\s;"]+))""", re.IGNORECASE)
 _UU = re.compile(r"^begin [0-7]{3,4} \S[^\n]*\n[\x20-\x60]{2,61}\r?\n", re.MULTILINE)
@@ -142,7 +142,11 @@ def _text(leaf: Leaf, room: int) -> tuple[str | None, Reason | None]:
     if not sure:
         reason = reason or "broken"
     if how == "html":
-        text = from_html(text)
+        if too_deep(text):
+            reason = reason or "too_large"
+            text = without_tags(text)
+        else:
+            text = from_html(text)
     elif "begin " in text and _UU.search(text):
         reason = reason or "unsupported"
     return normalise(text), reason

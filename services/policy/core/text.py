@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from html import unescape
 
 from selectolax.lexbor import LexborHTMLParser
 
@@ -20,6 +21,15 @@ _BLOCK = re.compile(
     r"|title|form|address|center|body|textarea)\b)",
     re.IGNORECASE,
 )
+_TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9-]*)")
+_ANY_TAG = re.compile(r"<[^<>]*>")
+_MAX_NEST = 3000
+_MAX_COPIES = 500_000
+_USUAL_FORMATS = 20
+_SHALLOW = re.compile(
+    r"area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr|p|li|dd|dt|t[dhr]|tbody|thead|tfoot|option"
+)
+_FORMAT = re.compile(r"a|b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u")
 _SHOWN = re.compile(
     r"""\b(?:alt|title|placeholder|value)\s*=\s*(?:"([^"<>]{1,2000})"|'([^'<>]{1,2000})')""", re.IGNORECASE
 )
@@ -63,6 +73,34 @@ def from_html(html: str) -> str:
     text = root.text(deep=True, separator="", strip=False) if root is not None else ""
     shown = [a or b for a, b in _SHOWN.findall(html)]
     return "\n".join([text, *shown]) if shown else text
+
+
+def too_deep(html: str) -> bool:
+    """Whether parsing would cost the square of what it should, as no page that people write does.
+
+    Nested elements are searched upwards for each new one, and formatting that is never closed is copied into each
+    new paragraph (HTML, "reconstruct the active formatting elements").
+    """
+    tags = html.count("<")
+    if tags <= _MAX_NEST:
+        return False
+    depth = formats = 0
+    for closing, name in _TAG.findall(html):
+        name = name.lower()
+        if _SHALLOW.fullmatch(name):
+            continue
+        step = -1 if closing else 1
+        depth = max(depth + step, 0)
+        if _FORMAT.fullmatch(name):
+            formats = max(formats + step, 0)
+        if depth > _MAX_NEST or (formats > _USUAL_FORMATS and formats * tags > _MAX_COPIES):
+            return True
+    return False
+
+
+def without_tags(html: str) -> str:
+    """The text of HTML that is not parsed: whatever stands outside of angle brackets, scripts included."""
+    return unescape(_ANY_TAG.sub("", _BLOCK.sub("\n<", html)))
 
 
 def mask(value: str, *, keep: int = 0) -> str:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.policy.core.text import from_html, mask, normalise, original_span
+from services.policy.core.text import from_html, mask, normalise, original_span, too_deep, without_tags
 
 
 @pytest.mark.parametrize(
@@ -54,6 +54,15 @@ def test_spans_stay_inside(original: str, start: int, length: int) -> None:
 def test_html_never_raises(html: str) -> None:
     """Any text is some HTML."""
     assert isinstance(from_html(html), str)
+
+
+def test_bottomless_html_is_not_parsed() -> None:
+    """Depth that would cost the square of itself is noticed; a long flat page is none."""
+    assert too_deep("<div>" * 4000)
+    assert too_deep("<x-a><b>" * 4000)
+    assert too_deep("".join(f"<b id={i}>" for i in range(200)) + "<p>x" * 4000)
+    assert not too_deep("<div><br><p>a<li>b</div>" * 4000)
+    assert without_tags("<div>4111<b>1111</b> &amp;<p>x") == "\n41111111 &\nx"
 
 
 def test_masks_show_little() -> None:
