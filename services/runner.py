@@ -103,11 +103,13 @@ async def running(
     everything = Running()
     async with AsyncExitStack() as stack:
         for name in names:
+            log.speak_as(name)
             objects = open_store(store_url(settings))
             bus = await connect_bus(
                 settings.of(NatsConfig).url, name, keys=nats_keys(settings), ca=settings.of(NatsConfig).ca
             )
             stack.push_async_callback(bus.drain)
+            await stack.enter_async_context(telemetry.watching_lag(bus, name))
             control = Control(objects, bus, node=name)
             await stack.enter_async_context(control.running())
             rpc = RpcServer(name, control, tls_directory(settings))
@@ -129,6 +131,7 @@ async def running(
             telemetry.UP.labels(name).set(1)
             _log.info("service.started", component=name)
             stack.callback(context.stopping.set)
+        log.speak_as("+".join(names))
         yield everything
         _log.info("service.draining")
 

@@ -19,10 +19,8 @@ from services.archive.record import CONSUMERS, Recorder, taking
 from services.archive.segments import Segments
 from services.archive.status import Histories
 from services.archive.sweeper import Sweeper
-from services.common import telemetry
 from services.common.app import Context
-from services.common.bus import Bus
-from services.common.errors import Error, InvalidInput
+from services.common.errors import InvalidInput
 from services.common.facts import Facts
 from services.common.ids import TenantId
 from services.common.mailreader import MailReader
@@ -79,23 +77,11 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         for consumer in CONSUMERS:
             await stack.enter_async_context(ctx.bus.consume(consumer, take, concurrency=config.concurrency))
         await stack.enter_async_context(ctx.bus.serve(fates.SUBJECT, fates.answering(look)))
-        tasks = [asyncio.create_task(sweeper.run(tenants)), asyncio.create_task(_watch_lag(ctx.bus))]
-        stack.push_async_callback(_cancel, tasks)
+        sweeping = asyncio.create_task(sweeper.run(tenants))
+        stack.push_async_callback(_cancel, sweeping)
         yield
 
 
-async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _watch_lag(bus: Bus) -> None:
-    """Keep the gauge of what waits to be recorded."""
-    while True:
-        for consumer in CONSUMERS:
-            try:
-                telemetry.QUEUE_LAG.labels(consumer).set(await bus.lag(consumer))
-            except Error:
-                continue  # the broker is away: readiness says so
-        await asyncio.sleep(10)
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -11,7 +11,7 @@ from letterlock.archive.v1 import archive_pb2
 
 from services.archive.adapters import wire
 from services.archive.look import Look
-from services.common import telemetry
+from services.common import telemetry, tracing
 from services.common.bus import Message, Responder
 from services.common.errors import Corrupt
 from services.common.ids import MailId, TenantId
@@ -29,7 +29,8 @@ def answering(look: Look) -> Responder:
             except DecodeError as error:
                 raise Corrupt("not a request for fates") from error
             tenant, mail_id = TenantId.parse(request.tenant), MailId.parse(request.mail_id)
-            state = (await look.states(tenant, [mail_id])).get(mail_id)
+            with tracing.mail(tenant, mail_id):
+                state = (await look.states(tenant, [mail_id])).get(mail_id)
             return wire.fates(state).SerializeToString()
 
     return answer

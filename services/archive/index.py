@@ -179,7 +179,7 @@ class IndexFeed:
             self._sending, self._pending = self._pending, _Pending()
             sending = self._sending
             try:
-                with telemetry.stage("archive", "index"):
+                with telemetry.stage("archive", "index", span=False):
                     self.refused += await self._index.write(list(sending.mails.values()))
             except BaseException:
                 self._drop(sending)

@@ -49,6 +49,7 @@ class Look:
         return {mail_id: found[mail_id] for mail_id in mail_ids if mail_id in found}
 
     async def _run(self, tenant: TenantId) -> None:
+        log.forget_mail()
         try:
             while (batch := self._waiting.pop(tenant, None)) is not None:
                 try:

@@ -20,7 +20,7 @@ from letterlock.mail.v1 import mail_pb2
 from services.archive.adapters import wire
 from services.archive.core.fold import MailState
 from services.archive.segments import Segments
-from services.common import log, telemetry
+from services.common import log, telemetry, tracing
 from services.common.bus import Message
 from services.common.facts import OpenFact
 from services.common.ids import TenantId
@@ -87,12 +87,13 @@ class Recorder:
             await asyncio.gather(*self._writing, return_exceptions=True)
 
     async def _write(self, tenant: TenantId, batch: _Batch) -> None:
+        log.forget_mail()
         with suppress(TimeoutError):
             await asyncio.wait_for(batch.full.wait(), self._window)
         if self._batches.get(tenant) is batch:
             del self._batches[tenant]
         try:
-            with telemetry.stage("archive", "segment"):
+            with telemetry.stage("archive", "segment", span=False):
                 name, entries = await self._segments.write(tenant, batch.records)
         except BaseException as error:
             if not batch.done.done():
@@ -120,7 +121,8 @@ def taking(facts: Opens, recorder: Recorder) -> Callable[[Message], Awaitable[No
                 msg_id=message.headers.get("Nats-Msg-Id", ""),
                 recorded_at=wire.now_stamp(),
             )
-            await recorder.add(fact.tenant, record)
+            with tracing.mail(fact.tenant, fact.mail_id):
+                await recorder.add(fact.tenant, record)
         telemetry.count("archive", f"recorded_{fact.kind}", fact.tenant)
 
     return take

@@ -23,7 +23,7 @@ from services.archive.core.patience import Ask, again_after, overdue
 from services.archive.look import Look
 from services.archive.ports import Index, Keeper
 from services.archive.stored import StoredMails
-from services.common import log, telemetry
+from services.common import log, telemetry, tracing
 from services.common.bus import Bus
 from services.common.errors import Busy, Corrupt, Error, InvalidInput, NotFound, Unavailable
 from services.common.facts import trace_from
@@ -119,7 +119,7 @@ class Sweeper:
         pause = min(max(self._sweep_after.total_seconds() / 3, 0.25), 60.0)
         while True:
             try:
-                with telemetry.stage("archive", "sweep"):
+                with telemetry.stage("archive", "sweep", span=False):
                     seen = [tenant async for tenant in tenants()]
                     for tenant in seen:
                         await self._guarded(self.once(tenant))
@@ -222,7 +222,9 @@ class Sweeper:
                 continue  # something became of it that is not recorded yet
             if waits.decisions and state is None and now - stored < 4 * self._sweep_after.total_seconds() * 1000:
                 continue
-            if await self._publish(tenant, mail_id, ask, mail, now, state):
+            with tracing.mail(tenant, mail_id), telemetry.stage("archive", "republish"):
+                published = await self._publish(tenant, mail_id, ask, mail, now, state)
+            if published:
                 mail.asked, mail.last = mail.asked + 1, now
             else:
                 place.open.pop(mail_id, None)

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Proto
 from letterlock.mail.v1 import mail_pb2
 
-from services.common import log, telemetry
+from services.common import log, tracing
 from services.common.bus import Bus, Message
 from services.common.errors import Busy, Corrupt, DeadlineExceeded, Error, NoResponders, TooLarge, Unavailable
 from services.common.ids import MailId, TenantId
@@ -89,7 +89,7 @@ class Facts:
         """Tell `mail.<kind>.<tid>`, durable in the stream on return; raises `Unavailable`, `Busy`, `TooLarge`."""
         subject = f"mail.{kind}.{trace.envelope.tenant}"
         data = await self.encode(subject, kind, trace, raw=raw)
-        await self._bus.publish(subject, data, msg_id=msg_id, headers=telemetry.inject())
+        await self._bus.publish(subject, data, msg_id=msg_id, headers=tracing.inject())
 
     async def outcome(self, about: mail_pb2.Envelope | mail_pb2.Trace | None, outcome: mail_pb2.Outcome) -> None:
         """Tell `mail.outcome.<tid>.<mid>`; `about` is what the record keeper should also know. Raises as `publish`."""
@@ -103,7 +103,7 @@ class Facts:
         state = mail_pb2.State.Name(outcome.state).removeprefix("STATE_").lower()
         data = await self.encode(subject, "outcome", trace)
         msg_id = f"{outcome.mail_id}:{outcome.leg}:{state}:{outcome.n}"
-        await self._bus.publish(subject, data, msg_id=msg_id, headers=telemetry.inject())
+        await self._bus.publish(subject, data, msg_id=msg_id, headers=tracing.inject())
 
     async def encode(self, subject: str, kind: AnyKind, trace: mail_pb2.Trace, *, raw: bytes | None = None) -> bytes:
         """A fact for `subject`, also for `bus.schedule`; it opens only as a message of that subject."""
@@ -172,7 +172,7 @@ class Facts:
             raise TooLarge("question is too large", size=len(data))
         left = max(until - time.monotonic(), 0.001)
         try:
-            answer = await self._bus.request(DECIDE, data, timeout=left, headers=telemetry.inject())
+            answer = await self._bus.request(DECIDE, data, timeout=left, headers=tracing.inject())
         except (Busy, NoResponders, DeadlineExceeded):
             raise
         except Error:

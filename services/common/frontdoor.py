@@ -31,7 +31,6 @@ AREAS: Mapping[str, str] = {
     "delivery": "delivery",
     "archive": "archive",
     "keys": "encryption",
-    "keys": "encryption",
 }
 """`letterlock.<area>.v1`: the service that answers it."""
 _REFLECTION = "grpc.reflection."

@@ -19,6 +19,7 @@ _SHAPE = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 _LAST = "76EZ91ZPZZ"
 """The end of the year 9999: a day beyond it cannot be told, and no id of ours is from there."""
 _VALUE = {c: i for i, c in enumerate(_ALPHABET)}
+_TO_PYTHON = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
 
 
 class _Ulid(str):
@@ -48,6 +49,11 @@ class _Ulid(str):
         for character in self[:10]:
             milliseconds = milliseconds << 5 | _VALUE[character]
         return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+    @property
+    def number(self) -> int:
+        """Its 128 bits."""
+        return int(self.translate(_TO_PYTHON), 32)
 
     @property
     def day(self) -> date:

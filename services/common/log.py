@@ -63,6 +63,16 @@ def configure(service: str, *, level: str = "info", format: str = "auto") -> Non
     root.setLevel(logging.WARNING)
 
 
+def speak_as(service: str) -> None:
+    """Name the service that what follows in this task, and in tasks it starts, is of."""
+    structlog.contextvars.bind_contextvars(service=service)
+
+
+def forget_mail() -> None:
+    """Bind this task to no mail any more: it was started for one, and works for many."""
+    structlog.contextvars.unbind_contextvars("tenant", "mail_id", "trace_id")
+
+
 def get(name: str = "") -> structlog.stdlib.BoundLogger:
     """The logger of a module."""
     return cast(structlog.stdlib.BoundLogger, structlog.get_logger(name))

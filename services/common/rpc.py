@@ -271,12 +271,14 @@ class _Guard(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, inner: Callable[[Any, Any], Awaitable[Any]]) -> Callable[[Any, Any], Awaitable[Any]]:
         async def answer(request: Any, context: Any) -> Any:
-            began, code = time.perf_counter(), "ok"
+            began, code = time.perf_counter(), "cancelled"
             try:
                 caller, view, named = self._admit(method, context)
                 with acting_as(caller, view, tenant=named):
                     async with asyncio.timeout(_LONGEST_CALL):
-                        return await inner(request, context)
+                        response = await inner(request, context)
+                        code = "ok"
+                        return response
             except grpc.aio.AbortError:
                 code = "aborted"
                 raise
@@ -290,7 +292,7 @@ class _Guard(grpc.aio.ServerInterceptor):
 
     def _stream(self, method: str, inner: Callable[[Any, Any], Any]) -> Callable[[Any, Any], AsyncIterator[Any]]:
         async def answer(request: Any, context: Any) -> AsyncIterator[Any]:
-            began, code = time.perf_counter(), "ok"
+            began, code = time.perf_counter(), "cancelled"
             try:
                 caller, view, named = self._admit(method, context)
                 # Not `acting_as`: an abandoned generator may be closed in another context than it ran in.
@@ -298,6 +300,7 @@ class _Guard(grpc.aio.ServerInterceptor):
                 async with asyncio.timeout(_LONGEST_STREAM):
                     async for response in inner(request, context):
                         yield response
+                code = "ok"
             except grpc.aio.AbortError:
                 code = "aborted"
                 raise

@@ -2,23 +2,25 @@
 
 Labels are bounded: services, stages and codes are ours, and tenants beyond
 `telemetry.tenant_labels` count as `other`. Spans are off unless an endpoint is
-configured; the trace context travels as W3C headers of the facts.
+configured (`tracing.py`); the trace context travels as W3C headers of the facts.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import cache
 
 import aiohttp
 from aiohttp import web
-from opentelemetry import context as otel_context
-from opentelemetry import propagate, trace
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram, generate_latest
 
+from services.common import tracing
 from services.common.app import Health
+from services.common.bus import Bus, Later
+from services.common.bus.streams import CONSUMERS
 from services.common.config import Address
 from services.common.errors import Error
 
@@ -33,7 +35,9 @@ RPC_SECONDS = Histogram(
 QUEUE_LAG = Gauge("letterlock_queue_lag", "Messages a consumer has not acked", ["consumer"])
 UP = Gauge("letterlock_up", "1 while the service runs", ["service"])
 
-_tracer = trace.get_tracer("letterlock")
+_LAG_EVERY = 5.0
+"""Seconds between two looks at what waits."""
+
 _tenants: set[str] = set()
 _limit = 200
 
@@ -42,16 +46,7 @@ def configure(service: str, *, endpoint: str, tenant_labels: int) -> None:
     """Switch on spans to an OTLP/HTTP endpoint when one is given; bound the tenant labels."""
     global _limit
     _limit = tenant_labels
-    if not endpoint:
-        return
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-    from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor
-
-    provider = TracerProvider(resource=Resource.create({"service.name": f"letterlock-{service}"}))
-    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
-    trace.set_tracer_provider(provider)
+    tracing.configure(service, endpoint=endpoint)
 
 
 def tenant_label(tenant: str) -> str:
@@ -64,34 +59,78 @@ def tenant_label(tenant: str) -> str:
     return "other"
 
 
-@contextmanager
-def stage(service: str, name: str, *, headers: Mapping[str, str] | None = None) -> Iterator[None]:
-    """Time a stage, count its failures by code, and make it a span under the context in `headers`."""
-    token = otel_context.attach(propagate.extract(dict(headers))) if headers else None
-    began = time.perf_counter()
-    try:
-        with _tracer.start_as_current_span(f"{service}.{name}", record_exception=False):
-            yield
-    except Exception as error:
-        code = error.code if isinstance(error, Error) else type(error).__name__
-        STAGE_ERRORS.labels(service, name, code).inc()
-        raise
-    finally:
-        STAGE_SECONDS.labels(service, name).observe(time.perf_counter() - began)
-        if token is not None:
-            otel_context.detach(token)
+# Looking a child up by its labels costs more than using it.
+@cache
+def _seconds(service: str, name: str) -> Histogram:
+    return STAGE_SECONDS.labels(service, name)
 
 
-def count(service: str, event: str, tenant: str) -> None:
+@cache
+def _event(service: str, event: str, label: str) -> Counter:
+    return EVENTS.labels(service, event, label)
+
+
+class Stage:
+    """See `stage`."""
+
+    __slots__ = ("_began", "_headers", "_name", "_service", "_span", "_spanned")
+
+    def __init__(self, service: str, name: str, headers: Mapping[str, str] | None, spanned: bool) -> None:
+        self._service, self._name, self._headers, self._spanned = service, name, headers, spanned
+        self._span: tracing.Span | None = None
+
+    def __enter__(self) -> None:
+        if self._spanned and tracing.on():
+            self._span = tracing.Span(f"{self._service}.{self._name}", self._headers)
+        self._began = time.perf_counter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: object) -> None:
+        _seconds(self._service, self._name).observe(time.perf_counter() - self._began)
+        code = ""
+        if isinstance(error, Exception) and not isinstance(error, Later):
+            code = error.code if isinstance(error, Error) else type(error).__name__
+            STAGE_ERRORS.labels(self._service, self._name, code).inc()
+        if self._span is not None:
+            self._span.end(code)
+
+
+def stage(service: str, name: str, *, headers: Mapping[str, str] | None = None, span: bool = True) -> Stage:
+    """A context that times a stage and counts its failures by code.
+
+    It is a span under the context in a fact's `headers`, or under the current one. Work for many mails at once is
+    none (`span=False`). `Later` is no failure.
+    """
+    return Stage(service, name, headers, span)
+
+
+def count(service: str, event: str, tenant: str, number: int = 1) -> None:
     """Count an event of a tenant."""
-    EVENTS.labels(service, event, tenant_label(tenant)).inc()
+    _event(service, event, tenant_label(tenant)).inc(number)
 
 
-def inject() -> dict[str, str]:
-    """The current trace context as headers for a fact; empty when spans are off."""
-    headers: dict[str, str] = {}
-    propagate.inject(headers)
-    return headers
+@asynccontextmanager
+async def watching_lag(bus: Bus, service: str) -> AsyncIterator[None]:
+    """Keep the gauge of what waits for each of a service's consumers while the context lives."""
+    consumers = [name for name, consumer in CONSUMERS.items() if consumer.service == service]
+
+    async def watch() -> None:
+        while True:
+            for consumer in consumers:
+                try:
+                    QUEUE_LAG.labels(consumer).set(await bus.lag(consumer))
+                except Error:
+                    continue  # the broker is away: readiness says so
+            await asyncio.sleep(_LAG_EVERY)
+
+    if not consumers:
+        yield
+        return
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def serve_http(

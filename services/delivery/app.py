@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from letterlock.delivery.v1 import delivery_pb2_grpc
 
-from services.common import telemetry
 from services.common.app import Context
-from services.common.bus import Bus
 from services.common.components import DnsConfig
-from services.common.errors import Error
 from services.common.facts import Facts, MailReader
 from services.common.sealing import keys, writers
 from services.common.sealing.factkeys import FactKeys
@@ -83,20 +79,7 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         for consumer in _CONSUMERS:
             handler = deliver.retry if consumer == "delivery-retry" else deliver.fact
             await stack.enter_async_context(ctx.bus.consume(consumer, handler, concurrency=config.concurrency))
-        watching = asyncio.create_task(_watch_lag(ctx.bus))
-        stack.callback(watching.cancel)
         try:
             yield
         finally:
             transport.stop()
-
-
-async def _watch_lag(bus: Bus) -> None:
-    """Keep the gauge of what waits to be delivered."""
-    while True:
-        for consumer in _CONSUMERS:
-            try:
-                telemetry.QUEUE_LAG.labels(consumer).set(await bus.lag(consumer))
-            except Error:
-                continue  # the broker is away: readiness says so
-        await asyncio.sleep(10)

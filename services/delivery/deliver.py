@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from letterlock.delivery.v1 import delivery_pb2
 from letterlock.mail.v1 import mail_pb2
 
-from services.common import log, telemetry
+from services.common import log, telemetry, tracing
 from services.common.bus import Later, Message
 from services.common.errors import Corrupt, Error, Rejected, Unavailable
 from services.common.facts import Facts, MailReader, OpenFact
@@ -67,7 +67,7 @@ class Deliver:
         """Do the legs that a decided, released or sealed fact gives to delivery."""
         with _patient(), telemetry.stage("delivery", "fact", headers=message.headers):
             fact = await self._open(message)
-            with log.bound(tenant=fact.tenant, mail_id=fact.mail_id), self._alone(fact.mail_id):
+            with tracing.mail(fact.tenant, fact.mail_id), self._alone(fact.mail_id):
                 await self._fact(fact, message)
 
     async def _open(self, message: Message) -> OpenFact:
@@ -184,7 +184,7 @@ class Deliver:
             await self._reporter.notify(mail, leg.number, "failed", returned, raw or b"")
         for state, group in states.items():
             await self._reporter.outcome(mail, leg.number, state, group)
-        _log.info("delivery.closed", leg=leg.number, code=result.code, recipients=len(positions))
+        _log.info("delivery.closed", leg=leg.number, code=result.code, number=len(positions))
 
     async def retry(self, message: Message) -> None:
         """Try again what waited in the broker."""
@@ -193,7 +193,7 @@ class Deliver:
             tenant, mail_id = TenantId.parse(state.tenant), MailId.parse(state.mail_id)
             if message.subject.rpartition(".")[2] != tenant:
                 raise Corrupt("retry state is of another tenant")
-            with log.bound(tenant=tenant, mail_id=mail_id), self._alone(mail_id):
+            with tracing.mail(tenant, mail_id), self._alone(mail_id):
                 await self._retry(tenant, mail_id, state)
 
     async def _retry(self, tenant: TenantId, mail_id: MailId, state: delivery_pb2.RetryState) -> None:

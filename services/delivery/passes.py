@@ -185,7 +185,7 @@ class Passes:
             await self._reporter.notify(work.mail, work.leg.number, "relayed", relayed, await work.raw())
         await self._reporter.outcome(work.mail, work.leg.number, mail_pb2.STATE_DELIVERED, told)
         telemetry.count("delivery", "delivered", work.mail.tenant)
-        _log.info("delivery.delivered", leg=work.leg.number, recipients=len(told))
+        _log.info("delivery.delivered", leg=work.leg.number, number=len(told))
 
     async def _settle(
         self,
@@ -236,7 +236,7 @@ class Passes:
             if group:
                 telemetry.count("delivery", event, work.mail.tenant)
                 codes = sorted({t.result.code for t in group})
-                _log.info("delivery.not_delivered", leg=number, state=event, recipients=len(group), codes=codes)
+                _log.info("delivery.not_delivered", leg=number, state=event, number=len(group), codes=codes)
         await self._keep(work, state, waiting)
 
     @staticmethod

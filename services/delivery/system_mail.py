@@ -60,7 +60,7 @@ class SystemMail:
             header, raw = await self._reader.read(tenant, mail_id)
         trace = mail_pb2.Trace(envelope=header.envelope, decision=header.decision, blob=header.blob)
         await self._facts.publish("decided", trace, raw=raw, msg_id=f"{mail_id}:d:0")
-        _log.info("system_mail.sent", tenant=tenant, mail_id=mail_id, size=len(raw), recipients=len(to))
+        _log.info("system_mail.sent", tenant=tenant, mail_id=mail_id, size=len(raw), number=len(to))
         return mail_id
 
     def _header(self, tenant: TenantId, mail_id: MailId, to: Sequence[str], raw: bytes) -> mail_pb2.ObjectHeader:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from datetime import date
 
-from services.common import log
+from services.common import log, telemetry
 from services.common.errors import Conflict, Error, NotFound, Rejected, Unavailable
 from services.common.ids import TenantId
 from services.common.sealing import age
@@ -88,7 +88,7 @@ class Keeper:
             raise Rejected("this day is too young", public="the day ended less than a day ago")
         name = pipeline_name(day)
         await self._ring.destroy(name)
-        _log.info("key.destroyed", key=name)
+        _log.info("key.destroyed", key_name=name)
 
     async def check(self, today: date) -> None:
         """Return when today's key can be handed out; raises what is wrong (readiness)."""
@@ -108,12 +108,13 @@ class Keeper:
             if isinstance(step, plan.Make):
                 await self._make(step.name)
             await self._publish(step.name)
-            _log.info("key.made", key=step.name)
+            _log.info("key.made", key_name=step.name)
 
     async def _make(self, name: str) -> bool:
-        identity, _ = await asyncio.to_thread(age.generate)
-        wrapped = wrapping.wrap(self._master.get(), name, identity, nonce=os.urandom(12))
-        return await self._ring.add_private(name, wrapped)
+        with telemetry.stage("encryption", "make", span=False):
+            identity, _ = await asyncio.to_thread(age.generate)
+            wrapped = wrapping.wrap(self._master.get(), name, identity, nonce=os.urandom(12))
+            return await self._ring.add_private(name, wrapped)
 
     async def _publish(self, name: str) -> str:
         recipient = age.recipient_of(await self._identity(name))
@@ -122,7 +123,8 @@ class Keeper:
 
     async def _identity(self, name: str) -> str:
         # Not remembered: what another keeper destroyed is gone here too.
-        return wrapping.unwrap(self._master.get(), name, await self._ring.private(name))
+        with telemetry.stage("encryption", "open", span=False):
+            return wrapping.unwrap(self._master.get(), name, await self._ring.private(name))
 
 
 async def keep(

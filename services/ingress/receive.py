@@ -19,7 +19,7 @@ from typing import Any, Literal
 from google.protobuf.timestamp_pb2 import Timestamp
 from letterlock.mail.v1 import mail_pb2
 
-from services.common import log, telemetry
+from services.common import log, telemetry, tracing
 from services.common.directory import Tenant
 from services.common.errors import Busy, DeadlineExceeded, Error, TooLarge
 from services.common.ids import MailId
@@ -40,6 +40,8 @@ _log = log.get(__name__)
 _BUSY_PAUSE = 0.1
 """Seconds before a busy policy is asked the second time."""
 _COPY = 1024 * 1024
+_EVENTS = {2: "accepted", 4: "deferred", 5: "refused"}
+"""What a reply counts as, by its first digit."""
 
 _DIRECTIONS: dict[Direction, mail_pb2.Direction] = {
     "inbound": mail_pb2.DIRECTION_INBOUND,
@@ -116,8 +118,8 @@ class Receiver:
     async def accept(self, incoming: Incoming) -> Reply:
         """Decide and commit; the reply is 250 only for a durable mail."""
         began = time.monotonic()
-        fields = {"tenant": incoming.transaction.tenant.id, "mail_id": incoming.mail_id}
-        with log.bound(**fields):
+        tenant = incoming.transaction.tenant.id
+        with tracing.mail(tenant, incoming.mail_id):
             try:
                 with telemetry.stage("ingress", "accept"):
                     async with asyncio.timeout(self.commit_within):
@@ -132,7 +134,7 @@ class Receiver:
                 answer = reply.TEMPORARY
             else:
                 _log.info("mail.received", reply=answer.code, size=incoming.size, seconds=time.monotonic() - began)
-            telemetry.count("ingress", f"reply_{answer.code}", fields["tenant"])
+            telemetry.count("ingress", _EVENTS[answer.code // 100], tenant)
             return answer
 
     async def _accept(self, incoming: Incoming) -> Reply:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 from letterlock.mail.v1 import mail_pb2
 
-from services.common import log, telemetry
+from services.common import log, telemetry, tracing
 from services.common.audit_entries import AuditEntry, AuditTrail
 from services.common.bus import Bus, Later, Message
 from services.common.errors import AlreadyExists, Conflict, Corrupt, Error, InvalidInput, NotFound
@@ -43,12 +43,14 @@ class Quarantine:
 
     async def on_decided(self, message: Message) -> None:
         """Take a decided mail: hold its legs that are to be held. Repeats what a crash may have left out."""
-        fact = await self._facts.open(message)
-        meant = set(fact.trace.legs)
-        for leg in fact.trace.decision.legs:
-            if leg.disposition == mail_pb2.DISPOSITION_HOLD and (not meant or leg.number in meant):
-                with log.bound(tenant=fact.tenant, mail_id=fact.mail_id), telemetry.stage("quarantine", "hold"):
-                    await self._hold(fact.tenant, fact.mail_id, fact.trace, leg)
+        with telemetry.stage("quarantine", "fact", headers=message.headers):
+            fact = await self._facts.open(message)
+            meant = set(fact.trace.legs)
+            with tracing.mail(fact.tenant, fact.mail_id):
+                for leg in fact.trace.decision.legs:
+                    if leg.disposition == mail_pb2.DISPOSITION_HOLD and (not meant or leg.number in meant):
+                        with telemetry.stage("quarantine", "hold"):
+                            await self._hold(fact.tenant, fact.mail_id, fact.trace, leg)
 
     async def _hold(self, tenant: TenantId, mail_id: MailId, trace: mail_pb2.Trace, leg: mail_pb2.Leg) -> None:
         held = await self._holds.get(tenant, f"{mail_id}.{leg.number}")
@@ -70,15 +72,16 @@ class Quarantine:
 
     async def on_due(self, message: Message) -> None:
         """Take a schedule that fired: do what the hold's rule says of its expiry."""
-        tenant = TenantId.parse(message.subject.rpartition(".")[2])
-        held = await self._holds.get(tenant, _hold_id(message.data))
-        if held is None:
-            return
-        expires = held.hold.expires_at
-        if held.hold.state == "held" and expires is not None and expires > self._now():
-            # The clock of the broker is ahead of ours.
-            raise Later(max((expires - self._now()).total_seconds(), 0.05))
-        await self._expire(tenant, held)
+        with telemetry.stage("quarantine", "due", headers=message.headers):
+            tenant = TenantId.parse(message.subject.rpartition(".")[2])
+            held = await self._holds.get(tenant, _hold_id(message.data))
+            if held is None:
+                return
+            expires = held.hold.expires_at
+            if held.hold.state == "held" and expires is not None and expires > self._now():
+                # The clock of the broker is ahead of ours.
+                raise Later(max((expires - self._now()).total_seconds(), 0.05))
+            await self._expire(tenant, held)
 
     async def decide(self, tenant: TenantId, hold_id: str, action: Action, *, by: str, note: str) -> Held:
         """Carry out a person's decision; durable, and told or soon told, on return.
@@ -145,6 +148,10 @@ class Quarantine:
 
     async def _tell(self, tenant: TenantId, held: Held) -> Held:
         """Say where the mail goes from here, then note that it is said."""
+        with tracing.mail(tenant, held.hold.mail_id), telemetry.stage("quarantine", "tell"):
+            return await self._tell_of(tenant, held)
+
+    async def _tell_of(self, tenant: TenantId, held: Held) -> Held:
         hold = held.hold
         if hold.state == "deleted":
             await self._outcome(tenant, held, mail_pb2.STATE_DELETED, "deleted_by_reviewer", hold.note)
@@ -166,7 +173,11 @@ class Quarantine:
     async def _schedule(self, tenant: TenantId, hold: Hold) -> None:
         if hold.expires_at is not None:
             await self._bus.schedule(
-                f"quarantine.due.{tenant}", hold.id.encode(), at=max(hold.expires_at, self._now()), key=hold.id
+                f"quarantine.due.{tenant}",
+                hold.id.encode(),
+                at=max(hold.expires_at, self._now()),
+                key=hold.id,
+                headers=tracing.inject(),
             )
 
     async def _outcome(self, tenant: TenantId, held: Held, state: mail_pb2.State, code: str, detail: str) -> None:

@@ -63,7 +63,7 @@ class Server:
 
     async def _arrived(self, message: Msg) -> None:
         if forged(message):
-            _log.error("bus.forged", subject=self._subject)
+            _log.error("bus.forged", stream_subject=self._subject)
             return
         if len(self._tasks) >= self._most:
             await self._reply(message, *error_answer(Busy("too many questions wait")))
@@ -80,7 +80,10 @@ class Server:
             except Exception as error:
                 if not isinstance(error, Error):
                     _log.error(
-                        "bus.responder_failed", subject=self._subject, error=type(error).__name__, where=where(error)
+                        "bus.responder_failed",
+                        stream_subject=self._subject,
+                        error=type(error).__name__,
+                        where=where(error),
                     )
                 data, headers = error_answer(error)
         await self._reply(message, data, headers)
@@ -92,4 +95,4 @@ class Server:
             await self._connection.send(message.reply, data, headers=headers)
         except Error as error:
             # Who asked has a deadline of its own.
-            _log.warning("bus.answer_failed", subject=self._subject, code=error.code)
+            _log.warning("bus.answer_failed", stream_subject=self._subject, code=error.code)

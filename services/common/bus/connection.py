@@ -246,7 +246,7 @@ class Connection:
     async def _failed(self, error: Exception) -> None:
         if found := _DENIED.search(str(error)):
             verb, subject = found[1].lower(), found[2]
-            _log.error("bus.denied", service=self.service, verb=verb, subject=subject)
+            _log.error("bus.denied", service=self.service, verb=verb, stream_subject=subject)
             if verb == "subscription":
                 self._refused.add(subject.lower())
             for wanted, sink in list(self._waiting.values()):

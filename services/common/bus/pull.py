@@ -162,7 +162,7 @@ class Puller:
         problem: Exception | None = None
         try:
             if forged(message):
-                _log.error("bus.forged", consumer=self._name, subject=message.subject)
+                _log.error("bus.forged", consumer=self._name, stream_subject=message.subject)
                 raise Corrupt("written in somebody's name")
             await self._handler(received)
         except Exception as error:
@@ -183,7 +183,7 @@ class Puller:
         except Error as error:
             _log.error("bus.dead_letter_failed", consumer=self._name, code=error.code)
             return Again(self._consumer.backoff[-1])
-        _log.error("bus.dead_letter", consumer=self._name, subject=message.subject, reason=reason)
+        _log.error("bus.dead_letter", consumer=self._name, stream_subject=message.subject, reason=reason)
         return Dead(reason)
 
     async def _answer(self, reply: str, word: bytes) -> None:

@@ -8,6 +8,7 @@ from google.protobuf.message import DecodeError
 from letterlock.archive.v1 import archive_pb2
 from letterlock.mail.v1 import mail_pb2
 
+from services.common import tracing
 from services.common.bus import Bus
 from services.common.errors import Corrupt
 from services.common.facts import Facts
@@ -31,7 +32,9 @@ class RecordedFates:
             for message in await self._bus.pending(f"mail.outcome.{tenant}.{mail_id}")
         ]
         request = archive_pb2.FatesRequest(tenant=tenant, mail_id=mail_id)
-        answer = await self._bus.request(SUBJECT, request.SerializeToString(), timeout=self._timeout)
+        answer = await self._bus.request(
+            SUBJECT, request.SerializeToString(), timeout=self._timeout, headers=tracing.inject()
+        )
         try:
             recorded = archive_pb2.FatesResponse.FromString(answer)
         except DecodeError as error:

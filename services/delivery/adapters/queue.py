@@ -12,6 +12,7 @@ from datetime import datetime
 
 from letterlock.delivery.v1 import delivery_pb2
 
+from services.common import tracing
 from services.common.bus import Bus
 from services.common.ids import MailId, TenantId
 from services.delivery.retry_state import next_attempt, parse
@@ -38,7 +39,11 @@ class BrokerQueue:
     async def schedule(self, state: delivery_pb2.RetryState, *, at: datetime) -> None:
         """Deliver it at `at`, in place of what was scheduled for the leg."""
         await self._bus.schedule(
-            subject(TenantId(state.tenant)), state.SerializeToString(), at=at, key=f"{state.mail_id}.{state.leg}"
+            subject(TenantId(state.tenant)),
+            state.SerializeToString(),
+            at=at,
+            key=f"{state.mail_id}.{state.leg}",
+            headers=tracing.inject(),
         )
 
     async def get(self, tenant: TenantId, mail_id: MailId, leg: int) -> delivery_pb2.RetryState | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from letterlock.delivery.v1 import delivery_pb2, delivery_pb2_grpc
 
-from services.common import log, rpc
+from services.common import log, rpc, telemetry, tracing
 from services.common.errors import InvalidInput, NotFound
 from services.common.ids import MailId
 from services.delivery.adapters.queue import BrokerQueue
@@ -55,7 +55,8 @@ class QueueService(delivery_pb2_grpc.QueueServiceServicer):
             if named:
                 # The destination may have gone away for all, by its route or by its domain.
                 self._destinations.revive_all()
-                await self._queue.put(state)
+                with tracing.mail(state.tenant, state.mail_id), telemetry.stage("delivery", "retry_ordered"):
+                    await self._queue.put(state)
                 legs += 1
         if not legs:
             raise NotFound("nothing that was named waits", public="nothing that was named waits")
@@ -68,7 +69,8 @@ class QueueService(delivery_pb2_grpc.QueueServiceServicer):
         legs = 0
         async for _, state in self._queue.read(keys):
             state.fail, state.actor, state.note = True, rpc.principal().name, request.note[:500]
-            await self._queue.schedule(state, at=datetime.now(UTC))
+            with tracing.mail(state.tenant, state.mail_id), telemetry.stage("delivery", "fail_ordered"):
+                await self._queue.schedule(state, at=datetime.now(UTC))
             legs += 1
         if not legs:
             raise NotFound("nothing that was named waits", public="nothing that was named waits")
