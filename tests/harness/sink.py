@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -40,12 +41,13 @@ _TRACE = re.compile(
 
 @dataclass
 class Sink:
-    """A next hop. `refuse` maps an address to the reply its RCPT gets; `down` closes the door."""
+    """A next hop. `refuse` maps an address to the reply its RCPT gets; `listener`: who has connected there is served."""
 
     host: str = "127.0.0.1"
     port: int = 0
     mails: list[Received] = field(default_factory=list)
     refuse: dict[str, str] = field(default_factory=dict)
+    listener: socket.socket | None = None
     _server: asyncio.Server | None = None
 
     async def start(self) -> Sink:
@@ -75,7 +77,10 @@ class Sink:
         def factory() -> SMTP:
             return Protocol(Handler(), hostname="sink.test", data_size_limit=2**27, enable_SMTPUTF8=True, loop=loop)
 
-        self._server = await loop.create_server(factory, self.host, self.port)
+        if self.listener is not None:
+            self._server = await loop.create_server(factory, sock=self.listener)
+        else:
+            self._server = await loop.create_server(factory, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
