@@ -22,7 +22,7 @@ dev: $(STAMP) ## Run Letterlock here until Ctrl-C, with the two tenants of the d
 	@$(PYTHON) -m services dev --bootstrap tests/demo/world.yaml --processes many
 
 ##@ Check
-check: fmt-check lint types contracts check-proto test ## Everything that CI runs
+check: fmt-check lint types contracts check-proto test test-opensearch ## Everything that CI runs
 	@echo "check: all green"
 
 test: $(STAMP) ## Unit, contract and end-to-end tests
