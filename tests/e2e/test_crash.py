@@ -23,6 +23,10 @@ MAILS = 520
 SESSIONS = 4
 KILLED = (*runner.SERVICES, "nats", "index")
 ROUNDS = 2
+_AWAY = 5.0
+"""Seconds a killed process may take to be back, on a busy machine."""
+_ON_ITS_WAY = 2.0
+"""Seconds within which an outcome is recorded when nothing is away."""
 
 
 async def _send_one(installation: Installation, number: int, content: bytes, recipients: list[str]) -> str:
@@ -56,7 +60,7 @@ async def test_every_250_arrives_though_every_process_is_killed(tmp_path: Path) 
     installation = await Installation(tmp_path / "data", places, settings=settings).start()
     accepted: dict[str, bytes] = {}
     numbers = itertools.count()
-    kills: Counter[str] = Counter()
+    kills: list[tuple[float, str]] = []
 
     async def session() -> None:
         # Mail flows for as long as anything is still to be killed.
@@ -72,7 +76,7 @@ async def test_every_250_arrives_though_every_process_is_killed(tmp_path: Path) 
         for name in order:
             await asyncio.sleep(random.uniform(0.3, 1.0))
             await eventually(lambda name=name: installation.kill(name), timeout=30)
-            kills[name] += 1
+            kills.append((time.monotonic(), name))
 
     try:
         killing = asyncio.create_task(killer())
@@ -110,13 +114,16 @@ async def test_every_250_arrives_though_every_process_is_killed(tmp_path: Path) 
                 return coverage is not None and coverage.indexed >= len(accepted) and coverage.segments_behind == 0
 
             await eventually(all_indexed, timeout=60)
+        killed = Counter(name for _, name in kills)
+        assert all(killed[name] >= ROUNDS for name in KILLED)
         copies = sink.copies()
-        extra = sum(n - 1 for n in copies.values())
+        unexplained = [again for again in _again(sink) if not _in_flight(again, kills)]
         print(
-            f"\ncrash test: {len(accepted)} accepted, {len(copies)} deliveries expected and made, {extra} duplicates, kills {dict(kills)}"
+            f"\ncrash test: {len(accepted)} accepted, {len(copies)} deliveries expected and made, "
+            f"{sum(n - 1 for n in copies.values())} duplicates, {len(unexplained)} of them not in flight at a kill; "
+            f"kills {dict(killed)}"
         )
-        assert all(kills[name] >= ROUNDS for name in KILLED)
-        assert extra <= 40 * ROUNDS, "duplicates may come only from mails in flight at a kill"
+        assert unexplained == []
         assert await installation.stop() == 0
     finally:
         await installation.stop()
@@ -130,3 +137,29 @@ async def _plant(installation: Installation, mail_id: str) -> str:
     forged = mail_id[:-4] + "ZZZZ"
     await asyncio.to_thread(shutil.copy, source, source.with_name(forged))
     return forged
+
+
+def _again(sink: Sink) -> list[tuple[float, float, str]]:
+    """(arrived first, arrived again, mail id) of each copy too many."""
+    first: dict[tuple[str, str], float] = {}
+    again = []
+    for mail in sink.mails:
+        for recipient in mail.recipients:
+            began = first.setdefault((mail.mail_id, recipient), mail.at)
+            if began != mail.at:
+                again.append((began, mail.at, mail.mail_id))
+    return again
+
+
+def _in_flight(again: tuple[float, float, str], kills: list[tuple[float, str]]) -> bool:
+    """Whether a process on the way back from the next hop died between the first copy and its outcome's record.
+
+    The outcome travels over delivery, the broker and the archive; with the broker or the archive away it travels until
+    they are back, so a kill shortly before counts too.
+    """
+    first, second, _ = again
+    return any(
+        first - _AWAY <= at <= min(second, first + _ON_ITS_WAY)
+        for at, name in kills
+        if name in ("delivery", "nats", "archive")
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 import socket
 from collections import Counter
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ class Received:
     sender: str
     recipients: tuple[str, ...]
     content: bytes
+    at: float = field(default_factory=time.monotonic)
+    """When it arrived, `time.monotonic()`."""
 
     @property
     def mail_id(self) -> str:
