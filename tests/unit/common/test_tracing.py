@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping, Sequence
+from collections.abc import AsyncIterator, Iterator, MutableMapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, cast
 
@@ -78,13 +78,13 @@ async def off() -> None:
 
 
 @pytest.fixture
-def logged() -> Sequence[MutableMapping[str, Any]]:
+def logged() -> Iterator[Sequence[MutableMapping[str, Any]]]:
     """Every event that is logged, with what is bound to it."""
     capture = structlog.testing.LogCapture()
     before = structlog.get_config()
     structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture], cache_logger_on_first_use=False)
     try:
-        yield capture.entries  # type: ignore[misc]
+        yield capture.entries
     finally:
         structlog.configure(**before)
 
