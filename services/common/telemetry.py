@@ -22,7 +22,7 @@ from services.common.app import Health
 from services.common.bus import Bus, Later
 from services.common.bus.streams import CONSUMERS
 from services.common.config import Address
-from services.common.errors import Error
+from services.common.errors import Error, Unavailable
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
 STAGE_SECONDS = Histogram("letterlock_stage_seconds", "Wall time of a stage", ["service", "stage"], buckets=_BUCKETS)
@@ -159,7 +159,11 @@ async def serve_http(
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     site = web.TCPSite(runner, listen.host, listen.port)
-    await site.start()
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        raise Unavailable(f"cannot listen at {listen}") from error
     host, port = runner.addresses[0][:2]
     return runner, Address(host, port)
 

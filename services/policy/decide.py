@@ -16,6 +16,7 @@ from letterlock.mail.v1 import mail_pb2
 
 from services.common import log, telemetry
 from services.common.ids import TenantId
+from services.common.newlines import is_clean, normalise
 from services.policy.adapters import wire
 from services.policy.core.evaluate import evaluate
 from services.policy.core.extract import Limits
@@ -101,7 +102,8 @@ class Decider:
 
     def _inspect(self, raw: bytes) -> Message:
         began = time.thread_time()
-        message = read(raw, self._bounds.limits)
+        # What leaves is what counts: where a tenant takes bare newlines and NUL, nobody reads the mail with them.
+        message = read(raw if is_clean(raw) else normalise(raw), self._bounds.limits)
         telemetry.STAGE_CPU.labels("policy", "inspect").inc(time.thread_time() - began)
         return message
 

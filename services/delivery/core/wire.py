@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-_NEWLINE = re.compile(rb"\r\n|\r|\n")
+from services.common.newlines import is_clean as is_clean
+from services.common.newlines import normalise as normalise
+
 _HELO = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[A-Fa-f0-9.:IPVv]{2,50}\]")
 _SUBJECT = re.compile(rb"(?mi)^subject[ \t]*:[ \t]?")
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
@@ -65,17 +67,6 @@ def _with(received: Received) -> str:
     """The protocol keyword of RFC 3848 and RFC 6531 4.3."""
     base = "UTF8SMTP" if received.smtputf8 else "ESMTP"
     return base + ("S" if received.tls else "") + ("A" if received.authenticated else "")
-
-
-def is_clean(content: bytes) -> bool:
-    """Whether every CR and LF is part of a CRLF and there is no NUL."""
-    pairs = content.count(b"\r\n")
-    return content.count(b"\n") == pairs and content.count(b"\r") == pairs and b"\0" not in content
-
-
-def normalise(content: bytes) -> bytes:
-    """The content with CRLF for every bare CR and bare LF, and without NUL."""
-    return _NEWLINE.sub(b"\r\n", content.replace(b"\0", b""))
 
 
 def dot_stuff(content: bytes) -> bytes:
