@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import orjson
@@ -32,6 +34,23 @@ class Quiet(logging.Handler):
         )
 
 
+_FRAMES = 12
+"""So many frames of an exception are logged, the innermost ones."""
+
+
+def without_text(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Log of an exception its type and where it went through: its text may hold what a stranger wrote."""
+    given = event.pop("exc_info", None)
+    if not given:
+        return event
+    error = given if isinstance(given, BaseException) else given[1] if isinstance(given, tuple) else sys.exc_info()[1]
+    if error is not None:
+        frames = list(traceback.walk_tb(error.__traceback__))[-_FRAMES:]
+        event["error"] = type(error).__name__
+        event["frames"] = [f"{Path(frame.f_code.co_filename).name}:{line}" for frame, line in frames]
+    return event
+
+
 def configure(service: str, *, level: str = "info", format: str = "auto") -> None:
     """Set up logging of this process to stderr, once."""
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -39,6 +58,7 @@ def configure(service: str, *, level: str = "info", format: str = "auto") -> Non
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        without_text,
     ]
     console = format == "console" or (format == "auto" and sys.stderr.isatty())
     if console:
@@ -47,7 +67,6 @@ def configure(service: str, *, level: str = "info", format: str = "auto") -> Non
     else:
         processors = [
             *shared,
-            structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(serializer=lambda v, **_: orjson.dumps(v, default=str)),
         ]
         factory = structlog.BytesLoggerFactory(sys.stderr.buffer)

@@ -18,6 +18,7 @@ from letterlock.directory.v1 import directory_pb2 as pb
 from letterlock.directory.v1 import directory_pb2_grpc as rpcs
 from letterlock.system.v1 import system_pb2 as system
 from letterlock.system.v1 import system_pb2_grpc as system_rpcs
+from prometheus_client import REGISTRY
 
 from services.common import auth, rpc, tls
 from services.common.directory import ApiKey, Directory, Domain, Person, Tenant
@@ -276,3 +277,21 @@ async def test_certificates_are_private_and_stay(tmp_path: Path) -> None:
     (tmp_path / "ca.key").unlink()
     with pytest.raises(InvalidInput):
         tls.ensure(tmp_path, "policy")
+
+
+async def test_every_call_is_timed_by_method_and_code(place: SimpleNamespace) -> None:
+    """What was let in and what was refused, under the names of the protos and of our errors only."""
+    method = "/letterlock.directory.v1.DirectoryService/GetTenant"
+
+    def counted(code: str, of: str = method) -> float:
+        labels = {"service": "admin", "method": of, "code": code}
+        return REGISTRY.get_sample_value("letterlock_rpc_seconds_count", labels) or 0.0
+
+    listing = method.replace("GetTenant", "ListDomains")
+    before = counted("not_found"), counted("unauthenticated"), counted("ok", listing)
+    stub = rpcs.DirectoryServiceStub(place.outside)
+    for metadata in (bearer(OPS), bearer("nobody")):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await stub.GetTenant(pb.GetTenantRequest(name="not_found"), metadata=metadata)
+    await stub.ListDomains(pb.ListDomainsRequest(), metadata=bearer(ADMIN))
+    assert (counted("not_found"), counted("unauthenticated"), counted("ok", listing)) == tuple(b + 1 for b in before)
