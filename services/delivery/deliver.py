@@ -39,6 +39,11 @@ _CODES = {
     mail_pb2.DISPOSITION_REFUSE: "policy_refused",
     mail_pb2.DISPOSITION_DELETE: "policy_deleted",
 }
+_EVENTS = {
+    mail_pb2.STATE_RETURNED: "returned",
+    mail_pb2.STATE_REFUSED: "refused",
+    mail_pb2.STATE_DELETED: "deleted",
+}
 
 
 class Deliver:
@@ -184,6 +189,7 @@ class Deliver:
             await self._reporter.notify(mail, leg.number, "failed", returned, raw or b"")
         for state, group in states.items():
             await self._reporter.outcome(mail, leg.number, state, group)
+            telemetry.count("delivery", _EVENTS[state], mail.tenant, len(group))
         _log.info("delivery.closed", leg=leg.number, code=result.code, number=len(positions))
 
     async def retry(self, message: Message) -> None:

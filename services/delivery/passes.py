@@ -184,7 +184,7 @@ class Passes:
         if self._reporter.due(work.mail, "relayed", relayed):
             await self._reporter.notify(work.mail, work.leg.number, "relayed", relayed, await work.raw())
         await self._reporter.outcome(work.mail, work.leg.number, mail_pb2.STATE_DELIVERED, told)
-        telemetry.count("delivery", "delivered", work.mail.tenant)
+        telemetry.count("delivery", "delivered", work.mail.tenant, len(told))
         _log.info("delivery.delivered", leg=work.leg.number, number=len(told))
 
     async def _settle(
@@ -234,7 +234,7 @@ class Passes:
         await self._reporter.outcome(work.mail, number, mail_pb2.STATE_DEFERRED, deferred)
         for event, group in (("returned", given_up), ("deferred", deferred)):
             if group:
-                telemetry.count("delivery", event, work.mail.tenant)
+                telemetry.count("delivery", event, work.mail.tenant, len(group))
                 codes = sorted({t.result.code for t in group})
                 _log.info("delivery.not_delivered", leg=number, state=event, number=len(group), codes=codes)
         await self._keep(work, state, waiting)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from letterlock.mail.v1 import mail_pb2
 
-from services.common import log
+from services.common import log, telemetry
 from services.common.directory import Directory
 from services.common.errors import AlreadyExists
 from services.common.facts import Facts, MailReader
@@ -60,6 +60,7 @@ class SystemMail:
             header, raw = await self._reader.read(tenant, mail_id)
         trace = mail_pb2.Trace(envelope=header.envelope, decision=header.decision, blob=header.blob)
         await self._facts.publish("decided", trace, raw=raw, msg_id=f"{mail_id}:d:0")
+        telemetry.count("delivery", "system_mail", tenant)
         _log.info("system_mail.sent", tenant=tenant, mail_id=mail_id, size=len(raw), number=len(to))
         return mail_id
 
