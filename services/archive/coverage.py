@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
 from services.archive.look import Look
 from services.archive.ports import Index
 from services.archive.stored import StoredMails
+from services.common import log
+from services.common.errors import Unavailable
 from services.common.ids import MailId, TenantId
 from services.common.objects import ObjectStore
+
+_log = log.get(__name__)
 
 _PAGE = 500
 _SHOWN = 100
@@ -26,6 +30,12 @@ class Covered:
     reasons: Counter[str] = field(default_factory=Counter)
     unsearchable: list[tuple[MailId, str]] = field(default_factory=list)
 
+    def miss(self, mail_id: MailId, reason: str) -> None:
+        """Count a mail that a search cannot find."""
+        self.reasons[reason] += 1
+        if len(self.unsearchable) < _SHOWN:
+            self.unsearchable.append((mail_id, reason))
+
 
 class Coverage:
     """Compares the store with the index, day by day; where the numbers differ, mail by mail."""
@@ -37,8 +47,24 @@ class Coverage:
         self._index, self._look, self._planted = index, look, planted
 
     async def of(self, tenant: TenantId) -> Covered:
-        """Raises `Unavailable` when the store or the index does not answer."""
-        found = await self._index.days(tenant)
+        """Without the index no mail is found, and its reason says so. Raises `Unavailable` when the store is away."""
+        try:
+            await self._index.check()  # in little time, where the others are patient
+            found = await self._index.days(tenant)
+            return await self._with_index(tenant, found)
+        except Unavailable as error:
+            _log.info("coverage.without_index", tenant=tenant, code=error.code)
+            return await self._without_index(tenant)
+
+    async def _without_index(self, tenant: TenantId) -> Covered:
+        result = Covered()
+        for day in await self._mails.days(tenant):
+            async for mail_id, _ in self._mails.mails(tenant, day):
+                result.in_scope += 1
+                result.miss(mail_id, "planted" if (tenant, mail_id) in self._planted else "index_away")
+        return result
+
+    async def _with_index(self, tenant: TenantId, found: Mapping[date, int]) -> Covered:
         result = Covered()
         for day in await self._mails.days(tenant):
             total = 0
@@ -69,6 +95,4 @@ class Coverage:
             reason = "not_indexed" if mail_id in recorded else "not_recorded"
             if (tenant, mail_id) in self._planted:
                 reason = "planted"
-            result.reasons[reason] += 1
-            if len(result.unsearchable) < _SHOWN:
-                result.unsearchable.append((mail_id, reason))
+            result.miss(mail_id, reason)

@@ -7,6 +7,7 @@ that a crowd of them costs no more than one while the index is being refilled.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,10 +18,15 @@ from services.archive.index import IndexFeed
 from services.archive.ports import Index
 from services.archive.segments import Segments
 from services.common import log
-from services.common.errors import Corrupt, NotFound, Unavailable
+from services.common.errors import Corrupt, DeadlineExceeded, NotFound, Unavailable
 from services.common.ids import MailId, TenantId
 
 _log = log.get(__name__)
+
+_PATIENCE = 2.0
+"""Seconds until an index that says nothing counts as away: who asks has a deadline, and the segments know it all."""
+_REST = 5.0
+"""Seconds for which an index that is away is not asked again."""
 
 
 @dataclass
@@ -36,6 +42,7 @@ class Look:
         self._index, self._segments, self._feed = index, segments, feed
         self._waiting: dict[TenantId, _Batch] = {}
         self._tasks: dict[TenantId, asyncio.Task[None]] = {}
+        self._rests_until = float("-inf")
 
     async def states(self, tenant: TenantId, mail_ids: Collection[MailId]) -> dict[MailId, MailState]:
         """What has been recorded of these mails; those of which nothing was are absent."""
@@ -71,7 +78,7 @@ class Look:
         found = dict(standing.states)
         after, skip = max(standing.after, oldest), standing.skip
         try:
-            for mail_id, state in (await self._index.read(tenant, mail_ids)).items():
+            for mail_id, state in (await self._indexed(tenant, mail_ids)).items():
                 found[mail_id] = state if mail_id not in found else state.merge(found[mail_id])
         except Unavailable as error:
             _log.info("look.without_index", tenant=tenant, code=error.code, mails=len(mail_ids))
@@ -91,3 +98,15 @@ class Look:
                     if both is not None:
                         found[mail_id] = both
         return found
+
+    async def _indexed(self, tenant: TenantId, mail_ids: set[MailId]) -> dict[MailId, MailState]:
+        if time.monotonic() < self._rests_until:
+            raise Unavailable("the index was away a moment ago")
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await self._index.read(tenant, mail_ids)
+        except (Unavailable, TimeoutError) as error:
+            self._rests_until = time.monotonic() + _REST
+            if isinstance(error, Unavailable):
+                raise
+            raise DeadlineExceeded("the index did not answer in time") from error

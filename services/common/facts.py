@@ -157,16 +157,16 @@ class Facts:
     async def ask_decide(self, envelope: mail_pb2.Envelope, raw: bytes | None, *, timeout: float) -> mail_pb2.Decision:
         """Ask policy about a mail that is not committed; `raw` None: its body is in the blob object.
 
-        Raises `Busy` (the member that was asked has no room: ask again), `NoResponders`,
-        `DeadlineExceeded`, `Unavailable`, `Corrupt`.
+        Raises `Busy` (the member that was asked has no room: ask again), `NoResponders`, `DeadlineExceeded`
+        (policy is late), `Unavailable` (it could not be asked), `Corrupt`.
         """
         tenant, mail_id = TenantId.parse(envelope.tenant), MailId.parse(envelope.mail_id)
         until = time.monotonic() + timeout
         try:
             async with asyncio.timeout(timeout):
                 request = await self._question(envelope, tenant, mail_id, raw)
-        except TimeoutError as error:
-            raise DeadlineExceeded("no key for the question in time") from error
+        except (TimeoutError, DeadlineExceeded) as error:
+            raise Unavailable("no key for the question in time") from error
         data = request.SerializeToString()
         if len(data) > PAYLOAD:
             raise TooLarge("question is too large", size=len(data))

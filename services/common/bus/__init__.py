@@ -119,7 +119,10 @@ class Bus(Protocol):
         timeout: float,
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Ask the queue group that serves `subject`; `NoResponders` at once when there is none."""
+        """Ask the queue group that serves `subject`; `NoResponders` at once when there is none.
+
+        `DeadlineExceeded` says that whoever serves it was late, `Unavailable` that the broker itself does not answer.
+        """
 
     def serve(self, subject: str, responder: Responder, *, concurrency: int = 64) -> AbstractAsyncContextManager[None]:
         """Answer requests on `subject` as a member of its queue group; beyond `concurrency` * 4 waiting: `Busy`."""

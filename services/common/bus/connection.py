@@ -38,6 +38,8 @@ _log = log.get(__name__)
 _DENIED = re.compile(r'permissions violation for (publish|subscription) (?:to|on) "([^"]+)"', re.IGNORECASE)
 _NO_RESPONDERS = "503"
 _MAX_WAITING = 100_000
+_PING_SECONDS = 60.0
+"""How long a PING is waited for behind the scenes: longer than nats-py keeps a connection that answers none."""
 
 
 def plain_headers(message: Msg) -> dict[str, str]:
@@ -70,6 +72,7 @@ class Connection:
         self._on_reconnect: list[Callable[[], None]] = []
         self._replies = ""
         self._refused: set[str] = set()
+        self._ping: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(
@@ -212,12 +215,27 @@ class Connection:
 
     async def flush(self, *, timeout: float = 2.0) -> None:
         """Wait until what was sent has reached the broker, if it is connected."""
-        try:
-            # Twice: nats-py's PING overtakes what is still buffered, and only sends that on its way.
-            for _ in range(2 if self.connected else 0):
-                await self._client.flush(timeout)  # type: ignore[arg-type]  # it is awaited, fractions work
-        except (nats.errors.Error, TimeoutError, OSError) as error:
-            _log.debug("bus.flush_failed", error=type(error).__name__)
+        # Twice: nats-py's PING overtakes what is still buffered, and only sends that on its way.
+        for _ in range(2 if self.connected else 0):
+            if not await self._pinged(asyncio.create_task(self._client.flush(_PING_SECONDS)), timeout):  # type: ignore[arg-type]
+                return
+
+    async def answers(self, *, within: float = 1.0) -> bool:
+        """Whether the broker says anything now; who asks at the same time shares one PING."""
+        if not self.connected:
+            return False
+        if self._ping is None or self._ping.done():
+            self._ping = asyncio.create_task(self._client.flush(_PING_SECONDS))  # type: ignore[arg-type]
+        return await self._pinged(self._ping, within)
+
+    async def _pinged(self, ping: asyncio.Task[None], timeout: float) -> bool:
+        # Not cancelled when it is late: nats-py would stop reading for good when the PONG came after all.
+        done, _ = await asyncio.wait({ping}, timeout=timeout)
+        if done and (error := ping.exception()) is None:
+            return True
+        ping.add_done_callback(lambda late: late.cancelled() or late.exception())
+        _log.debug("bus.no_pong", service=self.service, error=type(error).__name__ if done else "late")
+        return False
 
     async def close(self) -> None:
         """Flush and close for good."""
@@ -264,6 +282,7 @@ class Connection:
 
     async def _reconnected(self) -> None:
         _log.info("bus.reconnected", service=self.service)
+        self._ping = None  # its PONG would have come on the old connection
         for callback in list(self._on_reconnect):
             callback()
 

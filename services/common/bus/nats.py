@@ -105,8 +105,16 @@ class NatsBus:
     async def request(
         self, subject: str, data: bytes, *, timeout: float, headers: Mapping[str, str] | None = None
     ) -> bytes:
-        """Ask the queue group that serves `subject`; `NoResponders` at once when there is none."""
-        answer = await self._connection.request(subject, data, timeout=timeout, headers=headers)
+        """Ask the queue group that serves `subject`; `NoResponders` at once when there is none.
+
+        `DeadlineExceeded` says that whoever serves it was late, `Unavailable` that the broker itself does not answer.
+        """
+        try:
+            answer = await self._connection.request(subject, data, timeout=timeout, headers=headers)
+        except DeadlineExceeded:
+            if await self._connection.answers():
+                raise
+            raise Unavailable("the broker does not answer") from None
         if answer.headers:
             raise_answer(answer.data, plain_headers(answer))
         return bytes(answer.data)
