@@ -9,10 +9,7 @@ from typing import Any, cast
 
 import pytest
 import structlog
-from aiohttp import web
 from letterlock.mail.v1 import mail_pb2
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from services.common import log, telemetry, tracing
 from services.common.audit_entries import AuditTrail
@@ -29,6 +26,7 @@ from services.policy.config import PolicyConfig
 from services.policy.intake import Questions
 from services.quarantine.adapters.store import StoredHolds
 from services.quarantine.hold import Quarantine
+from tests.harness.collector import Collector, collecting
 from tests.unit.archive.doubles import Archive
 from tests.unit.delivery.conftest import ACME, World
 from tests.unit.delivery.sinks import Sink, sink
@@ -37,39 +35,15 @@ RAW = b"From: alice@acme.example\r\nSubject: Zanzibar\r\n\r\nZanzibar\r\n"
 SECRETS = ("Zanzibar", "alice", "bob", "carol")
 
 
-class Collector:
-    """An OTLP/HTTP receiver; `spans` are those that arrived."""
-
-    def __init__(self) -> None:
-        self.spans: list[Span] = []
-        self.bodies: list[bytes] = []
-
-    async def take(self, request: web.Request) -> web.Response:
-        """POST /v1/traces."""
-        body = await request.read()
-        self.bodies.append(body)
-        for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-            for scope in resource.scope_spans:
-                self.spans.extend(scope.spans)
-        return web.Response(body=b"", content_type="application/x-protobuf")
-
-
 @pytest.fixture
 async def collector() -> AsyncIterator[Collector]:
     """A receiver that all spans go to until the test ends."""
-    collector = Collector()
-    application = web.Application()
-    application.router.add_post("/v1/traces", collector.take)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    tracing.configure("test", endpoint=f"http://127.0.0.1:{runner.addresses[0][1]}/v1/traces")
-    try:
-        yield collector
-    finally:
-        await off()
-        await runner.cleanup()
+    async with collecting() as collector:
+        tracing.configure("test", endpoint=collector.endpoint)
+        try:
+            yield collector
+        finally:
+            await off()
 
 
 async def off() -> None:
@@ -165,7 +139,7 @@ async def test_one_mail_is_one_trace_over_all_services(collector: Collector) -> 
     async with sink() as hop:
         mail_id = await way.go(hop)
     await off()
-    of_mail = [s for s in collector.spans if s.trace_id.hex() == f"{mail_id.number:032x}"]
+    of_mail = collector.of(f"{mail_id.number:032x}")
     assert {s.trace_id for s in collector.spans} == {of_mail[0].trace_id}
     assert {s.name for s in of_mail} >= {
         "ingress.accept",
