@@ -17,7 +17,7 @@ from services.archive.core.fold import MailState, merged
 from services.archive.index import IndexFeed
 from services.archive.ports import Index
 from services.archive.segments import Segments
-from services.common import log
+from services.common import log, tracing
 from services.common.errors import Corrupt, DeadlineExceeded, NotFound, Unavailable
 from services.common.ids import MailId, TenantId
 
@@ -56,7 +56,7 @@ class Look:
         return {mail_id: found[mail_id] for mail_id in mail_ids if mail_id in found}
 
     async def _run(self, tenant: TenantId) -> None:
-        log.forget_mail()
+        tracing.forget_mail()
         try:
             while (batch := self._waiting.pop(tenant, None)) is not None:
                 try:

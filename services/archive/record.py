@@ -87,7 +87,7 @@ class Recorder:
             await asyncio.gather(*self._writing, return_exceptions=True)
 
     async def _write(self, tenant: TenantId, batch: _Batch) -> None:
-        log.forget_mail()
+        tracing.forget_mail()
         with suppress(TimeoutError):
             await asyncio.wait_for(batch.full.wait(), self._window)
         if self._batches.get(tenant) is batch:

@@ -2,7 +2,7 @@
 
 Ids, sizes, hashes and codes; never content, a subject, an address or a
 secret. Bind tenant, mail id and trace id once at the edge with
-`bound(...)`; libraries' own logging goes through here from WARNING up.
+`tracing.mail(...)`; libraries' own logging goes through here from WARNING up.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from typing import Any, cast
 
 import orjson
 import structlog
+
+from services.common import tracing
 
 
 class Quiet(logging.Handler):
@@ -56,6 +58,7 @@ def configure(service: str, *, level: str = "info", format: str = "auto") -> Non
     threshold = logging.getLevelNamesMapping()[level.upper()]
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
+        tracing.of_mail,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         without_text,
@@ -85,11 +88,6 @@ def configure(service: str, *, level: str = "info", format: str = "auto") -> Non
 def speak_as(service: str) -> None:
     """Name the service that what follows in this task, and in tasks it starts, is of."""
     structlog.contextvars.bind_contextvars(service=service)
-
-
-def forget_mail() -> None:
-    """Bind this task to no mail any more: it was started for one, and works for many."""
-    structlog.contextvars.unbind_contextvars("tenant", "mail_id", "trace_id")
 
 
 def get(name: str = "") -> structlog.stdlib.BoundLogger:

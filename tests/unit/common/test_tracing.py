@@ -56,7 +56,9 @@ def logged() -> Iterator[Sequence[MutableMapping[str, Any]]]:
     """Every event that is logged, with what is bound to it."""
     capture = structlog.testing.LogCapture()
     before = structlog.get_config()
-    structlog.configure(processors=[structlog.contextvars.merge_contextvars, capture], cache_logger_on_first_use=False)
+    structlog.configure(
+        processors=[structlog.contextvars.merge_contextvars, tracing.of_mail, capture], cache_logger_on_first_use=False
+    )
     try:
         yield capture.entries
     finally:
@@ -196,7 +198,7 @@ async def test_batches_of_many_mails_are_logged_as_nobodys(logged: Sequence[Muta
     """A task that was started for one mail and works for many is not bound to the first."""
 
     async def batch() -> None:
-        log.forget_mail()
+        tracing.forget_mail()
         log.get().info("batch.done")
 
     with tracing.mail(ACME, MailId.new()):
