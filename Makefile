@@ -82,6 +82,7 @@ clean: ## Remove what was made here
 
 $(STAMP): requirements/dev.txt pyproject.toml | $(UV)
 	[ -x $(PYTHON) ] || $(UV) venv -q --python $(or $(UV_PYTHON),$(PYENV_PYTHON),3.13) .venv
-	$(UV) pip sync -q --python $(PYTHON) --require-hashes requirements/dev.txt
+	$(UV) pip sync -q --compile-bytecode --python $(PYTHON) --require-hashes requirements/dev.txt
 	$(UV) pip install -q --python $(PYTHON) --no-deps -e .
+	$(PYTHON) -m compileall -q services proto/gen
 	@touch $(STAMP)
