@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import os
 import signal
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from services.__main__ import main
 from services.common.processes import alive, die_with_parent
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,10 +40,10 @@ class Answer:
 
 @dataclass
 class Installation:
-    """`letterlock dev` on free ports under `data`, with a world file."""
+    """`letterlock dev` on free ports under `data`, with a world file, or without one."""
 
     data: Path
-    world: dict[str, Any]
+    world: dict[str, Any] | None
     processes: str = "many"
     settings: dict[str, str] = field(default_factory=dict)
     ready: dict[str, Any] = field(default_factory=dict)
@@ -56,11 +59,14 @@ class Installation:
     async def start(self, *, timeout: float = 60) -> Installation:
         """Start it and wait for the ready line."""
         self.data.mkdir(parents=True, exist_ok=True)
-        world = self.data / "world.yaml"
-        world.write_text(yaml.safe_dump(self.world, allow_unicode=True, sort_keys=False))
+        bootstrap: list[str] = []
+        if self.world is not None:
+            world = self.data / "world.yaml"
+            world.write_text(yaml.safe_dump(self.world, allow_unicode=True, sort_keys=False))
+            bootstrap = ["--bootstrap", str(world)]
         log = (self.data / "log.jsonl").open("ab")
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services", "dev", "--bootstrap", str(world), "--processes", self.processes,
+            sys.executable, "-m", "services", "dev", *bootstrap, "--processes", self.processes,
             cwd=ROOT, env=self.environment(), stdout=asyncio.subprocess.PIPE, stderr=log, preexec_fn=die_with_parent,
         )  # fmt: skip
         log.close()
@@ -103,13 +109,27 @@ class Installation:
         host, _, port = self.ready[name].rpartition(":")
         return host, int(port)
 
+    def _asking(self, token: str, tenant: str) -> dict[str, str]:
+        asker = {"LETTERLOCK_TOKEN": token, "LETTERLOCK_TENANT": tenant}
+        return self.environment() | {"LETTERLOCK_SERVER": self.ready["api"]} | {k: v for k, v in asker.items() if v}
+
+    def ask(self, *arguments: str, token: str = "", tenant: str = "") -> Answer:
+        """Run a command of the API in this process: the same code, without the start of a Python. Blocks."""
+        out, err = io.StringIO(), io.StringIO()
+        before = dict(os.environ)
+        os.environ.clear()
+        os.environ.update(self._asking(token, tenant))
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                status = main(arguments)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+        return Answer(status, out.getvalue(), err.getvalue())
+
     async def cli(self, *arguments: str, token: str = "", tenant: str = "") -> Answer:
         """Run `letterlock …` against it."""
-        environment = self.environment() | {"LETTERLOCK_SERVER": self.ready["api"]}
-        if token:
-            environment["LETTERLOCK_TOKEN"] = token
-        if tenant:
-            environment["LETTERLOCK_TENANT"] = tenant
+        environment = self._asking(token, tenant)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services", *arguments,
             cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
