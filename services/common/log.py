@@ -11,9 +11,9 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 import orjson
 import structlog
@@ -34,6 +34,24 @@ class Quiet(logging.Handler):
             line=record.lineno,
             error=kind,
         )
+
+
+class Lossy:
+    """A stream that drops what it cannot write: a full disk or a closed pipe under the logs must not stop mail."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, data: Any) -> int:
+        """Write, or drop; how much is said to be written is all of it."""
+        with suppress(OSError):
+            self._stream.write(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Flush what can be."""
+        with suppress(OSError):
+            self._stream.flush()
 
 
 _FRAMES = 12
@@ -66,13 +84,13 @@ def configure(service: str, *, level: str = "info", format: str = "auto") -> Non
     console = format == "console" or (format == "auto" and sys.stderr.isatty())
     if console:
         processors = [*shared, structlog.dev.ConsoleRenderer()]
-        factory: Any = structlog.PrintLoggerFactory(sys.stderr)
+        factory: Any = structlog.PrintLoggerFactory(cast(TextIO, Lossy(sys.stderr)))
     else:
         processors = [
             *shared,
             structlog.processors.JSONRenderer(serializer=lambda v, **_: orjson.dumps(v, default=str)),
         ]
-        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+        factory = structlog.BytesLoggerFactory(cast(BinaryIO, Lossy(sys.stderr.buffer)))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),

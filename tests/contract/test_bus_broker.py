@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import os
+import signal
 import sys
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -21,7 +22,7 @@ from services.common.bus.connection import Connection
 from services.common.bus.ensure import ensure
 from services.common.bus.nats import connect_bus
 from services.common.bus.streams import BUCKETS, CONSUMERS, SETUP, STREAMS, Consumer
-from services.common.errors import Error, Unavailable
+from services.common.errors import DeadlineExceeded, Error, Unavailable
 from services.common.ids import TenantId
 from services.common.testing import eventually
 from services.common.testing.broker import running_broker
@@ -132,6 +133,30 @@ async def test_a_request_in_flight_ends_with_the_connection(tmp_path: Path) -> N
         with pytest.raises(Unavailable):
             await ingress.publish(f"mail.accepted.{ACME}", b"", msg_id="1")
         assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_a_broker_that_says_nothing_is_told_from_a_late_member(tmp_path: Path) -> None:
+    """It is away (`Unavailable`), and the same connection goes on when it speaks again."""
+    async with running_broker(tmp_path) as running:
+        ingress, policy = await running.connect("ingress"), await running.connect("policy")
+        late = asyncio.Event()
+
+        async def answer(_: Message) -> bytes:
+            await late.wait()
+            return b"done"
+
+        async with policy.serve("policy.decide", answer):
+            with pytest.raises(DeadlineExceeded):
+                await ingress.request("policy.decide", b"", timeout=0.2)
+            os.kill(running.pid, signal.SIGSTOP)
+            try:
+                with pytest.raises(Unavailable) as caught:
+                    await ingress.request("policy.decide", b"", timeout=0.2)
+                assert not isinstance(caught.value, DeadlineExceeded)
+            finally:
+                os.kill(running.pid, signal.SIGCONT)
+            late.set()
+            assert await ingress.request("policy.decide", b"", timeout=30) == b"done"
 
 
 async def test_a_member_serves_again_after_the_broker_came_back(tmp_path: Path) -> None:

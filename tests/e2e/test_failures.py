@@ -25,7 +25,7 @@ from services.common.processes import free_port
 from services.common.testing import eventually
 from tests.harness import mails, world
 from tests.harness.api import archive
-from tests.harness.disk import Disk
+from tests.harness.disk import Disk, allow_writing, forbid_writing
 from tests.harness.installation import Installation
 from tests.harness.sink import Sink
 from tests.harness.smtp import Sent, send_async
@@ -242,16 +242,23 @@ rules:
 """
 
 
-@pytest.mark.parametrize("failure", ["full", "read_only"])
+@pytest.mark.parametrize("failure", ["full", "read_only", "full_logs_too"])
 async def test_store_that_takes_nothing_means_451_until_it_does(place: Place, failure: str) -> None:
     """Small and streamed mails are deferred; with room again mail flows, in the same processes."""
+    disk, installation = place.disk, place.installation
     pids = place.installation.pids()
     before = await place.inbound(f"{failure}-before")
     kept = [before.mail_id]
     try:
 
         async def deferred() -> bool:
-            await (place.disk.fill if failure == "full" else place.disk.lock)(place.installation)
+            match failure:
+                case "full":
+                    await disk.fill(installation)
+                case "read_only":
+                    await disk.lock(installation)
+                case _:
+                    forbid_writing(installation)
             small = await place.inbound(f"{failure}-small")
             large = await place.inbound(f"{failure}-large", size=MIB)
             # Until nobody is in the middle of a write there may still be a little room.
@@ -261,7 +268,8 @@ async def test_store_that_takes_nothing_means_451_until_it_does(place: Place, fa
 
         await eventually(deferred, timeout=LONG)
     finally:
-        await place.disk.recover(place.installation)
+        allow_writing(installation)
+        await disk.recover(installation)
     kept.append((await place.accepted_again(f"{failure}-after")).mail_id)
     await arrived(place.inside, *kept)
     await _final(place, *kept)

@@ -42,7 +42,7 @@ class Disk:
     async def fill(self, installation: Installation) -> None:
         """Leave no room; may be called again for what was freed meanwhile."""
         if not self.mounted:
-            _limit(installation, 0)
+            forbid_writing(installation)
             return
         free = os.statvfs(self.folder)
         if free.f_bavail * free.f_frsize > 4 * _CHUNK:
@@ -58,14 +58,14 @@ class Disk:
     async def lock(self, installation: Installation) -> None:
         """Make it read-only; the kernel lets it happen when nobody writes at that moment."""
         if not self.mounted:
-            _limit(installation, 0)
+            forbid_writing(installation)
             return
         await eventually(lambda: _mount("-o", "remount,ro", str(self.folder)), timeout=30)
 
     async def recover(self, installation: Installation) -> None:
         """Room to write again."""
         if not self.mounted:
-            _limit(installation, None)
+            allow_writing(installation)
             return
         await eventually(lambda: self._resize(_ROOMY), timeout=30)
         (self.folder / ".ballast").unlink(missing_ok=True)
@@ -78,7 +78,14 @@ def _mount(*arguments: str) -> bool:
     return subprocess.run(["mount", *arguments], check=False, capture_output=True).returncode == 0
 
 
-def _limit(installation: Installation, size: int | None) -> None:
+def forbid_writing(installation: Installation) -> None:
+    """No file of ingress may grow, its log included: each write fails as on a full disk."""
+    pid = installation.pids()["ingress"]
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]))
+
+
+def allow_writing(installation: Installation) -> None:
+    """As it was before."""
     pid = installation.pids()["ingress"]
     hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 import socket
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 from letterlock.mail.v1 import mail_pb2
 
+from services.archive import look
 from services.archive.adapters.grpc import ArchiveServicer
 from services.archive.adapters.masking import masked
+from services.archive.core.fold import MailState
 from services.archive.coverage import Coverage
 from services.archive.status import Histories, status
 from services.common import rpc
@@ -182,3 +185,35 @@ def rpc_request(name: str, **fields: str):  # type: ignore[no-untyped-def]
     from letterlock.archive.v1 import archive_pb2
 
     return getattr(archive_pb2, name)(**fields)
+
+
+async def test_coverage_without_the_index_counts_every_mail_as_not_found() -> None:
+    """How many there are is known from the store, and why none is found is said."""
+    archive = Archive()
+    mail_id = (await recorded(archive)).envelope.mail_id
+    archive.index.away = True
+    with rpc.acting_as(ADMIN, DIRECTORY):
+        answer = await servicer(archive).Coverage(rpc_request("CoverageRequest"), None)
+    assert (answer.in_scope, answer.indexed) == (1, 0)
+    assert dict(answer.tenants[0].reasons) == {"index_away": 1}
+    assert answer.tenants[0].unsearchable[0].mail_id == mail_id
+
+
+async def test_index_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The segments answer instead, and for a while it is not even asked."""
+    monkeypatch.setattr(look, "_PATIENCE", 0.01)
+    archive = Archive()
+    trace = await recorded(archive)
+    asked = 0
+
+    async def silent(tenant: TenantId, mail_ids: object) -> dict[MailId, MailState]:
+        nonlocal asked
+        asked += 1
+        await asyncio.Event().wait()
+        return {}
+
+    monkeypatch.setattr(archive.index, "read", silent)
+    mail_id = MailId(trace.envelope.mail_id)
+    for _ in range(3):
+        assert (await archive.look.states(ACME, [mail_id]))[mail_id].state(0) == "delivered"
+    assert asked == 1

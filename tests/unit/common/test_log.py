@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import logging
+import sys
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -58,3 +62,27 @@ def test_a_line_is_json_with_time_level_service_and_what_is_bound(capfdbinary: p
         "size": 3,
     }
     assert entry["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_what_cannot_be_written_is_dropped(format: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk under the log stops nobody who logs; with room again lines are written."""
+    disk = FullDisk()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(disk, write_through=True))
+    log.configure("test", format=format)
+    log.get().info("thing.lost")
+    disk.full = False
+    log.get().info("thing.kept")
+    assert b"thing.kept" in disk.getvalue()
+
+
+class FullDisk(io.BytesIO):
+    """A file on a disk without room."""
+
+    full = True
+
+    def write(self, data: Any) -> int:
+        """Raises `OSError` while it is full."""
+        if self.full:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        return super().write(data)
