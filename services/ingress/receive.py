@@ -123,10 +123,7 @@ class Receiver:
             try:
                 with telemetry.stage("ingress", "accept"):
                     async with asyncio.timeout(self.commit_within):
-                        answer = await self._accept(incoming)
-            except Refusal as refusal:
-                await incoming.abort()
-                answer = refusal.reply
+                        answer = await self._accept_or_refuse(incoming)
             except Exception as error:
                 await incoming.abort()
                 code = error.code if isinstance(error, Error) else type(error).__name__
@@ -136,6 +133,13 @@ class Receiver:
                 _log.info("mail.received", reply=answer.code, size=incoming.size, seconds=time.monotonic() - began)
             telemetry.count("ingress", _EVENTS[answer.code // 100], tenant)
             return answer
+
+    async def _accept_or_refuse(self, incoming: Incoming) -> Reply:
+        try:
+            return await self._accept(incoming)
+        except Refusal as refusal:  # the mail's failure, not the stage's
+            await incoming.abort()
+            return refusal.reply
 
     async def _accept(self, incoming: Incoming) -> Reply:
         body = await incoming.body()

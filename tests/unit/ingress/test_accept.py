@@ -7,6 +7,7 @@ import hashlib
 
 import pytest
 from letterlock.mail.v1 import mail_pb2
+from prometheus_client import REGISTRY
 
 from services.common.errors import Busy, DeadlineExceeded, NoResponders, Unavailable
 from services.common.ids import MailId
@@ -285,3 +286,21 @@ async def test_drain_waits_for_the_mail_under_way(open_house: Open) -> None:
             async with house.client():
                 pass
         assert len(house.publisher.facts) == 1
+
+
+async def test_a_refused_mail_is_counted_as_refused_and_not_as_a_failure_of_ours(house: House) -> None:
+    """What a stranger sends cannot make our error rate rise."""
+
+    def refused() -> float:
+        labels = {"service": "ingress", "event": "refused", "tenant": ACME}
+        return REGISTRY.get_sample_value("letterlock_events_total", labels) or 0.0
+
+    def failures() -> set[tuple[str, float]]:
+        (family,) = [f for f in REGISTRY.collect() if f.name == "letterlock_stage_errors"]
+        return {(s.labels["code"], s.value) for s in family.samples if s.labels["service"] == "ingress"}
+
+    before = refused(), failures()
+    async with house.client() as client:
+        answer = await client.transact(b"Subject: bare\n\n\x00\r\n")
+    assert answer.startswith("550 5.5.2")
+    assert (refused(), failures()) == (before[0] + 1, before[1])
