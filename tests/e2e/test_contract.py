@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,6 @@ import pytest
 import pytest_asyncio
 
 from services.common import tls
-from services.common.processes import free_port
 from services.common.testing import eventually
 from tests.harness import mails, world
 from tests.harness.dialogue import Dialogue, dialogue, trusting
@@ -450,7 +451,51 @@ async def test_a_dead_destination_is_deferred_and_listed_in_the_queue(town: Town
     assert failed.status == 0, failed.err
 
 
-async def test_free_ports_are_said_in_the_ready_line(town: Town) -> None:
-    """Port 0 in the settings, a real one in the line."""
-    assert all(town.installation.host_port(n)[1] for n in ("relay", "submission", "submissions", "api", "metrics"))
-    assert free_port()
+# Processes.
+
+
+async def _ready(town: Town) -> int:
+    host, port = town.installation.host_port("metrics")
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(b"GET /readyz HTTP/1.0\r\n\r\n")
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
+
+
+async def _ready_is(town: Town, status: int) -> None:
+    async def so() -> bool:
+        return await _ready(town) == status
+
+    await eventually(so, timeout=30)
+
+
+async def test_while_policy_is_silent_mail_is_accepted_and_decided_later(town: Town) -> None:
+    """/readyz says 503 meanwhile; the mail gets its 250 and is delivered once policy answers."""
+    await _ready_is(town, 200)
+    policy = town.installation.pids()["policy"]
+    os.kill(policy, signal.SIGSTOP)
+    try:
+        async with dialogue(town.relay) as peer:
+            mail_id = _id(await peer.mail("s@elsewhere.example", ["alice@acme.example"], _content()))
+        await _ready_is(town, 503)
+        assert all(m.mail_id != mail_id for m in town.inside.mails)
+    finally:
+        os.kill(policy, signal.SIGCONT)
+    await _arrived(town.inside, mail_id)
+    await _ready_is(town, 200)
+
+
+async def test_a_killed_service_comes_back_at_its_address(town: Town) -> None:
+    """The ready line's relay answers again, by another process that pids.json names."""
+    before = town.installation.pids()
+    assert town.installation.kill("ingress")
+
+    async def greeted() -> bool:
+        async with dialogue(town.relay) as peer:
+            return peer.greeting.startswith("220 ")
+
+    await eventually(greeted, timeout=30)
+    after = town.installation.pids()
+    assert after.keys() == before.keys()
+    assert {name for name in before if before[name] != after[name]} == {"ingress"}

@@ -17,6 +17,8 @@ import yaml
 from services.common.config import Address
 from services.common.processes import alive, die_with_parent, free_port
 from services.common.testing import eventually
+from tests.harness import mails
+from tests.harness.dialogue import dialogue
 from tests.harness.installation import ROOT, Answer, Installation
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,7 +35,8 @@ SERVICES = {"ingress", "policy", "quarantine", "encryption", "delivery", "archiv
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
     """Started without a world file; acme and globex come by `apply`, with the operator's key of the first start."""
-    installation = Installation(tmp_path_factory.mktemp("house") / "data", None, processes="one")
+    settings = {"INGRESS__MAX_BYTES": "1MB"}
+    installation = Installation(tmp_path_factory.mktemp("house") / "data", None, processes="one", settings=settings)
     try:
         await installation.start()
         applied = _apply(installation, _WORLD)
@@ -163,12 +166,12 @@ def _nats_url(pid: int) -> str:
 async def test_config_check_names_every_mistake_at_once(house: Installation, tmp_path: Path) -> None:
     """Unknown keys and bad values of the file and of the environment, on one line; exit 2."""
     file = tmp_path / "settings.yaml"
-    file.write_text("ingress: {max_byte: 1, max_bytes: huge}\nfoo: {a: 1}\ndns: {servers: [127.0.0.1:5353]}\n")
+    file.write_text("ingress: {max_byte: 1, min_rate: huge}\nfoo: {a: 1}\ndns: {servers: [127.0.0.1:5353]}\n")
     environment = house.environment() | {"LETTERLOCK_DELIVERY__FROB": "1", "LETTERLOCK_INGRESS__MAX_RECIPIENTS": "9"}
     answer = await _run(environment, "config", "check", "--config", str(file))
     assert answer.status == 2
     error = _one_line(answer)
-    for mistake in ("ingress.max_byte:", "ingress.max_bytes:", "foo", "LETTERLOCK_DELIVERY__FROB"):
+    for mistake in ("ingress.max_byte:", "ingress.min_rate:", "foo", "LETTERLOCK_DELIVERY__FROB"):
         assert mistake in error
     file.write_text("ingress: [\n")
     broken = await house.cli("config", "check", "--config", str(file))
@@ -181,12 +184,13 @@ async def test_config_check_names_every_mistake_at_once(house: Installation, tmp
 async def test_config_show_says_what_is_in_force(house: Installation, tmp_path: Path) -> None:
     """Defaults, then the file, then the environment; as YAML or JSON, options anywhere."""
     file = tmp_path / "settings.yaml"
-    file.write_text("ingress: {max_bytes: 10MiB}\ndelivery: {retry_after: [1s, 2s]}\n")
+    file.write_text("ingress: {min_rate: 10KiB}\ndelivery: {retry_after: [1s, 2s]}\n")
     environment = house.environment() | {"LETTERLOCK_DELIVERY__RETRY_AFTER": "3s"}
     shown = await _run(environment, "--config", str(file), "config", "show", "-o", "json")
     assert shown.status == 0, shown.err
-    assert shown.json["ingress"]["max_bytes"] == 10 * 1024 * 1024
+    assert shown.json["ingress"]["min_rate"] == 10 * 1024
     assert shown.json["delivery"]["retry_after"] == ["3s"]
+    assert shown.json["ingress"]["max_bytes"] == 1_000_000
     assert shown.json["ingress"]["max_recipients"] == 1000
     assert yaml.safe_load((await house.cli("config", "show")).out)["data"] == str(house.data)
 
@@ -198,6 +202,17 @@ async def _run(environment: dict[str, str], *words: str) -> Answer:
     )  # fmt: skip
     out, err = await asyncio.wait_for(process.communicate(), 60)
     return Answer(process.returncode or 0, out.decode(), err.decode())
+
+
+async def test_the_largest_mail_is_announced_and_held_to(house: Installation) -> None:
+    """`LETTERLOCK_INGRESS__MAX_BYTES`: SIZE says it; more is `552 5.3.4`, declared or not, and the session goes on."""
+    async with dialogue(house.host_port("relay"), ehlo=False) as peer:
+        assert "SIZE 1000000" in await peer.ask("EHLO client.test")
+        assert (await peer.ask("MAIL FROM:<s@e.example> SIZE=1000001")).startswith("552 5.3.4 ")
+        large = mails.sized("s@e.example", "a@acme.example", "nonce", 1_000_001)
+        assert (await peer.mail("s@e.example", ["a@acme.example"], large)).startswith("552 5.3.4 ")
+        fits = mails.sized("s@e.example", "a@acme.example", "nonce", 900_000)
+        assert (await peer.mail("s@e.example", ["a@acme.example"], fits)).startswith("250 2.0.0 ")
 
 
 # The world file.
