@@ -48,6 +48,15 @@ async def test_mails_are_traces_counts_and_bound_log_lines(tmp_path: Path) -> No
     assert {s.name for s in retried} >= {
         "ingress.accept", "policy.decide", "delivery.fact", "delivery.retry", "archive.record",
     }  # fmt: skip
+    names = {s.span_id: s.name for s in retried}
+    caused = {(names.get(s.parent_span_id, ""), s.name) for s in retried}
+    # Over a question, a fact and a schedule: the broker hands on the headers of each.
+    assert caused >= {
+        ("ingress.decide", "policy.decide"),
+        ("ingress.publish", "delivery.fact"),
+        ("delivery.fact", "delivery.retry"),
+        ("delivery.retry", "archive.record"),
+    }
     assert {s.name for s in held} >= {"ingress.accept", "policy.decide", "quarantine.hold", "archive.record"}
     assert collector.services >= {f"letterlock-{s}" for s in SERVICES}
     assert not [b for b in collector.bodies if NONCE.encode() in b or b".example" in b]
