@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -123,6 +124,18 @@ async def test_no_content_address_or_subject_leaks_into_stores_bus_index_or_logs
     assert found == []
     with urllib.request.urlopen(f"http://{place.installation.ready['metrics']}/metrics") as answer:
         assert nonce not in answer.read().decode()
+    command = Path(f"/proc/{place.installation.pids()['index']}/cmdline").read_bytes().split(b"\0")
+    index = command[command.index(b"-addr") + 1].decode()
+
+    async def indexed() -> str:
+        with urllib.request.urlopen(f"http://{index}/_all/_search?size=1000") as answer:
+            page: str = answer.read().decode()
+            return page if sent.mail_id in page else ""
+
+    documents = str(await eventually(indexed, timeout=30))
+    assert nonce not in documents
+    assert "@" not in documents
+    assert "example" not in documents
 
 
 async def test_applying_the_world_twice_changes_nothing(place: Place) -> None:
