@@ -155,9 +155,30 @@ async def serve(names: Sequence[str], settings: Settings) -> None:
     telemetry.configure(
         "+".join(names), endpoint=telemetry_config.endpoint, tenant_labels=telemetry_config.tenant_labels
     )
-    async with running(names, settings) as everything:
+    async with AsyncExitStack() as stack:
+        listen = settings.of(ApiConfig).listen
+        everything = await stack.enter_async_context(
+            running(names, settings, rpc_addresses=_behind(listen, names) if len(names) > 1 else None)
+        )
+        if len(names) > 1:
+            await _open_front_door(
+                stack, settings, listen, {name: everything.addresses[f"rpc.{name}"] for name in names}
+            )
         http, _ = await telemetry.serve_http(settings.of(MetricsConfig).listen, everything.health)
-        try:
-            await stop.wait()
-        finally:
-            await http.cleanup()
+        stack.push_async_callback(http.cleanup)
+        await stop.wait()
+
+
+def _behind(listen: Address, names: Sequence[str]) -> dict[str, Address]:
+    """Where each of several services listens: on the ports after the one they are all reached at."""
+    return {name: Address(listen.host, listen.port and listen.port + n) for n, name in enumerate(names, 1)}
+
+
+async def _open_front_door(
+    stack: AsyncExitStack, settings: Settings, listen: Address, backends: Mapping[str, str]
+) -> None:
+    from services.common.frontdoor import FrontDoor
+
+    door = FrontDoor(tls_directory=tls_directory(settings), backends=backends)
+    await door.start(str(listen))
+    stack.push_async_callback(door.stop)

@@ -40,7 +40,9 @@ class DnsConfig:
 class ApiConfig:
     """gRPC."""
 
-    listen: Address = setting(Address("127.0.0.1", 2550), "Where the API listens")
+    listen: Address = setting(
+        Address("127.0.0.1", 2550), "Where the API listens; several services in one process take the ports after it"
+    )
     services: tuple[str, ...] = setting(
         (), "Other services' gRPC addresses as NAME=HOST:PORT, comma-separated; filled in by `dev`"
     )

@@ -121,15 +121,16 @@ async def test_sigterm_ends_with_0_and_the_next_start_goes_on(tmp_path: Path) ->
         await installation.stop()
 
 
-async def test_serve_runs_a_named_service_against_the_configured_parts(house: Installation, tmp_path: Path) -> None:
-    """A second policy beside the installation; SIGTERM drains it with 0."""
-    metrics = Address("127.0.0.1", free_port())
+async def test_serve_runs_the_named_services_against_the_configured_parts(house: Installation, tmp_path: Path) -> None:
+    """A second policy and quarantine beside the installation, reached at one address; SIGTERM drains them with 0."""
+    metrics, api = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
     nodes = house.ask("status", "-o", "json").json["nodes"]
     environment = house.environment() | {
+        "LETTERLOCK_API__LISTEN": str(api),
         "LETTERLOCK_API__SERVICES": ",".join(f"{n['service']}={n['addresses']['rpc']}" for n in nodes),
         "LETTERLOCK_NATS__URL": _nats_url(house.pids()["nats"]), "LETTERLOCK_METRICS__LISTEN": str(metrics),
     }  # fmt: skip
-    process = await _spawn(environment, "serve", "policy")
+    process = await _spawn(environment, "serve", "policy", "quarantine")
     try:
 
         async def ready() -> bool:
@@ -140,6 +141,8 @@ async def test_serve_runs_a_named_service_against_the_configured_parts(house: In
             return b" 200 " in line
 
         await eventually(ready, timeout=30)
+        assert house.ask("--server", str(api), "policy", "history", "--tenant", "acme").status == 0
+        assert house.ask("--server", str(api), "hold", "list", token=ADMIN).status == 4
     finally:
         if process.returncode is None:
             process.terminate()
