@@ -271,6 +271,8 @@ class Incoming:
         self._receiver = receiver
         self._refusal: Reply | None = None
         self._scanner = NewlineScanner()
+        most = receiver.limits.max_bytes
+        self._most = min(transaction.tenant.limits.get("max_bytes") or most, most)
         tenant = transaction.tenant.id
         self._spool = Spool(
             receiver.objects,
@@ -295,7 +297,7 @@ class Incoming:
         self.size += len(data)
         if self._refusal is None:
             self._scanner.feed(data)
-            if self.size > self._receiver.limits.max_bytes:
+            if self.size > self._most:
                 await self.refuse(reply.TOO_LARGE)
             else:
                 self._check_bare()

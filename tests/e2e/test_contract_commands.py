@@ -238,7 +238,7 @@ async def test_a_world_file_is_refused_whole_with_every_mistake(house: Installat
     bad = {
         "tenants": [
             {
-                "name": "globex", "frob": 1, "domains": ["sub.acme.example"],
+                "name": "globex", "frob": 1, "limits": {"recipients": 99}, "domains": ["sub.acme.example"],
                 "connectors": [{"name": "in", "networks": ["192.0.2.7/32"]}],
                 "people": [{"address": "a@globex.example", "api_key": "short", "roles": ["king"]}],
             }
@@ -247,9 +247,9 @@ async def test_a_world_file_is_refused_whole_with_every_mistake(house: Installat
     answer = _apply(house, bad)
     assert answer.status == 1
     error = _one_line(answer)
-    for mistake in ("frob", "api_key", "roles"):
+    for mistake in ("frob", "api_key", "roles", "limits.recipients"):
         assert mistake in error
-    del bad["tenants"][0]["frob"], bad["tenants"][0]["people"]
+    del bad["tenants"][0]["frob"], bad["tenants"][0]["people"], bad["tenants"][0]["limits"]
     clashes = _one_line(_apply(house, bad))
     assert "domains[0]" in clashes
     assert "connectors[0]" in clashes

@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _LOCAL = re.compile(r"[^\s@\"(),:;<>\[\\\]\x00-\x20\x7f]{1,64}")
 _HOST_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})")
 _MOST = 10_000
-LIMITS = frozenset({"recipients", "connections", "messages_per_minute", "max_bytes"})
+LIMITS = frozenset({"recipients", "connections", "max_bytes"})
 """Names of the limits a tenant may have."""
 
 
@@ -220,7 +220,8 @@ def roles(value: Any, path: str, mistakes: Mistakes) -> list[str]:
 
 def limits(value: Any, path: str, mistakes: Mistakes) -> dict[str, int]:
     """Known limits of a tenant."""
-    found = fields(value, dict.fromkeys(sorted(LIMITS), number(1, 2**40)), path, mistakes)
+    known = dict.fromkeys(sorted(LIMITS), number(1, 2**40)) | {"recipients": number(100, 2**40)}  # RFC 5321 4.5.3.1.8
+    found = fields(value, known, path, mistakes)
     return {k: v for k, v in found.items() if v is not None}
 
 

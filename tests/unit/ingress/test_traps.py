@@ -168,6 +168,9 @@ async def test_trap_08_recipients_errors_and_commands_are_limited(open_house: Op
         assert len(record.envelope.recipients) == 100
     async with open_house(acme={"limits": {"recipients": 2}}) as house, house.client() as client:
         assert (await client.transact(MAIL, to=[f"{n}@acme.example" for n in range(3)])).startswith("452 4.5.3")
+    async with open_house(acme={"limits": {"max_bytes": len(MAIL)}}) as house, house.client() as client:
+        assert (await client.transact(MAIL)).startswith("250")
+        assert (await client.transact(MAIL + b"more\r\n")).startswith("552 5.3.4")
     async with open_house(limits=Limits(max_errors=5)) as house, house.client() as client:
         for _ in range(5):
             assert (await client.ask("XYZZY")).startswith("500 5.5.1")
