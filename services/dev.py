@@ -270,7 +270,13 @@ class _Installation:
         pids = self._supervisor.pids()
         line: dict[str, Any] = {"event": "ready"}
         line |= {name: str(address) for name, address in self._plan.ingress.items()}
-        line |= {"api": str(self._plan.api), "metrics": str(metrics), "data": str(self._settings.data), "pids": pids}
+        line |= {
+            "api": str(self._plan.api),
+            "portal": None,
+            "metrics": str(metrics),
+            "data": str(self._settings.data),
+            "pids": pids,
+        }
         print(json.dumps(line), flush=True)
 
 

@@ -49,6 +49,13 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PortalConfig:
+    """The web pages for people. This version has none yet: the address is kept free of others."""
+
+    listen: Address = setting(Address("127.0.0.1", 2580), "Where the portal will listen; nothing does yet")
+
+
+@dataclass(frozen=True, slots=True)
 class MetricsConfig:
     """`/metrics`, `/healthz`, `/readyz`."""
 
@@ -94,6 +101,7 @@ COMPONENTS: dict[str, type] = {
     "nats": NatsConfig,
     "dns": DnsConfig,
     "api": ApiConfig,
+    "portal": PortalConfig,
     "metrics": MetricsConfig,
     "log": LogConfig,
     "telemetry": TelemetryConfig,

@@ -133,7 +133,14 @@ class Directory:
 
     def domain_of(self, address: str) -> Domain | None:
         """The hosted domain of an address, or None."""
-        return self.domains.get(address.rpartition("@")[2].lower())
+        name = address.rpartition("@")[2].lower()
+        if not name.isascii():
+            # Domains are kept as A-labels; SMTPUTF8 brings them as people write them (RFC 5890).
+            try:
+                name = name.encode("idna").decode("ascii")
+            except UnicodeError:
+                return None
+        return self.domains.get(name)
 
     def recipient_exists(self, address: str) -> bool:
         """Whether a hosted address is accepted: every one where the domain is not `listed`; `postmaster` always."""
