@@ -62,6 +62,7 @@ class _Pending:
 class Standing:
     """What can be said without the index: states in memory, and which segments need not be looked into."""
 
+    generation: str
     after: str
     skip: frozenset[str]
     states: dict[MailId, MailState]
@@ -108,7 +109,12 @@ class IndexFeed:
                 found = pending.mails.get((tenant, mail_id))
                 if found is not None:
                     states[mail_id] = found if mail_id not in states else states[mail_id].merge(found)
-        return Standing(place.cursor, frozenset(skip), states)
+        return Standing(self._generation, place.cursor, frozenset(skip), states)
+
+    @property
+    def generation(self) -> str:
+        """The index that is fed; another one when it was lost."""
+        return self._generation
 
     def behind(self) -> int:
         """Segments known to be missing in the index."""

@@ -78,7 +78,10 @@ class Look:
         found = dict(standing.states)
         after, skip = max(standing.after, oldest), standing.skip
         try:
-            for mail_id, state in (await self._indexed(tenant, mail_ids)).items():
+            indexed = await self._indexed(tenant, mail_ids)
+            if self._feed.generation != standing.generation:
+                raise Unavailable("the index was lost meanwhile")
+            for mail_id, state in indexed.items():
                 found[mail_id] = state if mail_id not in found else state.merge(found[mail_id])
         except Unavailable as error:
             _log.info("look.without_index", tenant=tenant, code=error.code, mails=len(mail_ids))

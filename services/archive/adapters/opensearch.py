@@ -167,6 +167,10 @@ class OpenSearchIndex:
         """See `ports.Index`."""
         keys = [(str(tenant), str(m)) for m in mail_ids]
         found = {key: known.state async for key, known in self._get(keys)}
+        with _translated():
+            # An index that came back empty knows nothing of these mails, which is not that there is nothing to know.
+            if await self._generation() != self._seen:
+                raise Unavailable("the index was lost")
         return {MailId(key[1]): state for key, state in found.items() if state is not None}
 
     async def present(self, tenant: TenantId, mail_ids: Collection[MailId]) -> set[MailId]:

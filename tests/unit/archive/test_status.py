@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 
 import pytest
@@ -217,3 +218,21 @@ async def test_index_that_says_nothing_is_not_waited_for(monkeypatch: pytest.Mon
     for _ in range(3):
         assert (await archive.look.states(ACME, [mail_id]))[mail_id].state(0) == "delivered"
     assert asked == 1
+
+
+async def test_index_that_came_back_empty_is_not_believed() -> None:
+    """It was lost after it was asked to stand in for the segments: they tell what became of a mail."""
+    archive = Archive()
+    trace = await recorded(archive)
+    await archive.feed.catch_up()
+    archive.index.documents.clear()
+    whole = archive.index.read
+
+    async def made_anew(tenant: TenantId, mail_ids: Collection[MailId]) -> dict[MailId, MailState]:
+        found = await whole(tenant, mail_ids)
+        archive.feed._generation = "another"
+        return found
+
+    archive.index.read = made_anew  # type: ignore[method-assign]
+    mail_id = MailId(trace.envelope.mail_id)
+    assert (await archive.look.states(ACME, [mail_id]))[mail_id].state(0) == "delivered"
