@@ -23,9 +23,9 @@ MAILS = 520
 SESSIONS = 4
 KILLED = (*runner.SERVICES, "nats", "index")
 ROUNDS = 2
-_AWAY = 5.0
+_AWAY = 10.0
 """Seconds a killed process may take to be back, on a busy machine."""
-_ON_ITS_WAY = 2.0
+_ON_ITS_WAY = 5.0
 """Seconds within which an outcome is recorded when nothing is away."""
 
 
