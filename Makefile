@@ -3,7 +3,7 @@ SHELL := /bin/bash
 PYENV_PYTHON := $(firstword $(wildcard $(shell pyenv root 2>/dev/null)/versions/3.13.*/bin/python))
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 PYTHON := .venv/bin/python
-SERVICES := ingress policy quarantine encryption delivery archive admin
+SERVICES := ingress policy quarantine encryption delivery archive audit admin portal
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
