@@ -12,6 +12,7 @@ from services.common.components import DnsConfig
 from services.common.facts import Facts, MailReader
 from services.common.sealing import keys, writers
 from services.common.sealing.factkeys import FactKeys
+from services.common.systemmail import SystemMail, utc_now
 from services.delivery.adapters.dns import Resolver
 from services.delivery.adapters.fates import RecordedFates
 from services.delivery.adapters.queue import BrokerQueue
@@ -24,7 +25,6 @@ from services.delivery.deliver import Deliver
 from services.delivery.fate_report import Reporter
 from services.delivery.notices import Notices
 from services.delivery.passes import Passes
-from services.delivery.system_mail import SystemMail, utc_now
 
 _CONSUMERS = ("delivery-decided", "delivery-released", "delivery-sealed", "delivery-retry")
 

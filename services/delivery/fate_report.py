@@ -10,10 +10,10 @@ from letterlock.mail.v1 import mail_pb2
 
 from services.common.facts import Facts
 from services.common.ids import MailId, TenantId
+from services.common.systemmail import SystemMail
 from services.delivery.core import dsn
 from services.delivery.core.dsn import Action, Report, Reported
 from services.delivery.core.replies import Result
-from services.delivery.system_mail import SystemMail
 
 _N = 1000
 """Outcome numbers: the first recipient's position times this, plus attempts; attempts stay far below."""

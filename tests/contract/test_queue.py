@@ -11,11 +11,11 @@ from letterlock.delivery.v1 import delivery_pb2
 
 from services.common.bus import Bus, Message
 from services.common.ids import MailId, TenantId
+from services.common.systemmail import utc_now
 from services.common.testing import eventually
 from services.common.testing.broker import running_broker
 from services.common.testing.bus import InMemoryBroker, InMemoryBus
 from services.delivery.adapters.queue import BrokerQueue
-from services.delivery.system_mail import utc_now
 
 ACME = TenantId.new()
 

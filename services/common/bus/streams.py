@@ -149,14 +149,14 @@ ACCESS: Mapping[str, Access] = MappingProxyType(
             writes=("control", "factkeys", "nodes"),
         ),
         "quarantine": Access(
-            publishes=("mail.released.*", _OUTCOME, _AUDIT),
+            publishes=("mail.decided.*", "mail.released.*", _OUTCOME, _AUDIT),
             schedules=("quarantine.due.*",),
             asks=("archive.fates",),
             looks_into=("OUTCOME",),
             writes=("control", "factkeys", "nodes"),
         ),
         "encryption": Access(
-            publishes=("mail.sealed.*", _OUTCOME, _AUDIT),
+            publishes=("mail.decided.*", "mail.sealed.*", _OUTCOME, _AUDIT),
             writes=("control", "factkeys", "nodes"),
         ),
         "delivery": Access(

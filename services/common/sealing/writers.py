@@ -29,7 +29,8 @@ GRANTS: Mapping[str, tuple[Kind, ...]] = {
     "ingress": ("mail",),
     "policy": ("decision",),
     "delivery": ("system",),
-    "encryption": ("public_key",),
+    "quarantine": ("system",),
+    "encryption": ("public_key", "system"),
 }
 """What each service may sign; a service that is not here signs nothing."""
 

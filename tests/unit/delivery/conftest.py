@@ -18,6 +18,7 @@ from services.common.directory import Directory, Domain, Group, Route, Tenant
 from services.common.facts import Facts, MailReader
 from services.common.ids import MailId, TenantId
 from services.common.sealing import mailobject
+from services.common.systemmail import SystemMail, utc_now
 from services.common.testing.bus import InMemoryBroker, InMemoryBus
 from services.common.testing.keys import FakeKeys
 from services.common.testing.objects import InMemoryObjects
@@ -32,7 +33,6 @@ from services.delivery.deliver import Deliver
 from services.delivery.fate_report import Reporter
 from services.delivery.notices import Notices
 from services.delivery.passes import Passes
-from services.delivery.system_mail import SystemMail, utc_now
 
 ACME, OTHER = TenantId.new(now=1), TenantId.new(now=2)
 RAW = b"From: alice@acme.example\r\nSubject: hello\r\n\r\n.body \xa4\xa4\r\n"

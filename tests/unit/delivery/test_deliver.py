@@ -19,9 +19,9 @@ from services.common.auth import Principal
 from services.common.errors import NotFound
 from services.common.ids import MailId
 from services.common.sealing import age
+from services.common.systemmail import utc_now
 from services.common.testing import eventually
 from services.delivery.adapters.rpc import QueueService
-from services.delivery.system_mail import utc_now
 from tests.unit.delivery.conftest import ACME, RAW, World
 from tests.unit.delivery.sinks import Sink, greet, say, scripted, sink
 
