@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import zstandard
@@ -153,8 +153,29 @@ def _seal(
     signature = signer.sign(signed(kind, named_in.tenant.encode(), named_in.mail_id.encode(), head))
     # A decision has no field for its writer, so the writer's name stands before its signature.
     proof = (signer.name.encode() + b"\0" if named else b"") + signature
+    return enclose(magic, head, proof, raw, recipients)
+
+
+def enclose(magic: bytes, head: bytes, proof: bytes, raw: bytes, recipients: Sequence[str]) -> bytes:
+    """The form of every such object: what it is, a header, the proof of who wrote it, and the bytes."""
     plain = b"".join((magic, len(head).to_bytes(4), head, len(proof).to_bytes(2), proof, raw))
     return age.encrypt(_compressor().compress(plain), recipients)
+
+
+def disclose(data: bytes, magic: bytes, identities: Sequence[str]) -> tuple[bytes, bytes, Callable[[int], bytes]]:
+    """Header, proof, and a function that gives the rest, which must have just the length it is asked for.
+
+    Raises `age.NoKey`, `Corrupt`; whoever calls it checks the proof before believing anything.
+    """
+    reader = _Unpacker(age.decrypt(data, identities))
+    head, proof = _read_head(reader, magic)
+
+    def rest(size: int) -> bytes:
+        raw = reader.exactly(_bounded(size))
+        reader.end()
+        return raw
+
+    return head, proof, rest
 
 
 def _compressor() -> zstandard.ZstdCompressor:
@@ -173,18 +194,22 @@ class _Head:
 
 
 def _open_head(reader: _Unpacker, magic: bytes, into: mail_pb2.ObjectHeader | mail_pb2.Decision) -> _Head:
+    head, proof = _read_head(reader, magic)
+    try:
+        into.ParseFromString(head)
+    except DecodeError as error:
+        raise Corrupt("header is malformed") from error
+    return _Head(head, proof)
+
+
+def _read_head(reader: _Unpacker, magic: bytes) -> tuple[bytes, bytes]:
     if reader.exactly(len(magic)) != magic:
         raise Corrupt("not an object of this kind")
     length = int.from_bytes(reader.exactly(4))
     if length > MAX_HEADER:
         raise Corrupt("header is too long")
     head = reader.exactly(length)
-    proof = reader.exactly(int.from_bytes(reader.exactly(2)))
-    try:
-        into.ParseFromString(head)
-    except DecodeError as error:
-        raise Corrupt("header is malformed") from error
-    return _Head(head, proof)
+    return head, reader.exactly(int.from_bytes(reader.exactly(2)))
 
 
 def _check(

@@ -22,15 +22,15 @@ from services.common.components import TrustConfig
 from services.common.config import Settings
 from services.common.errors import Corrupt, InvalidInput, Unavailable
 
-type Kind = Literal["mail", "system", "decision", "public_key"]
-"""mail and system mail are told apart by the envelope's origin."""
+type Kind = Literal["mail", "system", "decision", "content", "secret", "public_key"]
+"""mail and system mail are told apart by the envelope's origin; `secret` is a system mail that is never archived."""
 
 GRANTS: Mapping[str, tuple[Kind, ...]] = {
     "ingress": ("mail",),
     "policy": ("decision",),
-    "delivery": ("system",),
+    "delivery": ("system", "content"),
     "quarantine": ("system",),
-    "encryption": ("public_key", "system"),
+    "encryption": ("public_key", "system", "content", "secret"),
 }
 """What each service may sign; a service that is not here signs nothing."""
 
