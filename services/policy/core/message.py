@@ -30,13 +30,21 @@ class NotInspected:
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A part that is not body text. `size` is in bytes after transfer decoding."""
+    """A part that is not body text, or a file inside one. `size` is in bytes after transfer decoding.
+
+    What an archive holds are attachments of their own, with the place of the archive before a slash (`2/1`).
+    """
 
     part: str
     name: str
     content_type: str
     size: int
     text: str | None = None
+    true_type: str = ""
+    """What the bytes are, whatever the label says (`pdf`, `docm`, `exe`, …); empty where nobody looked."""
+    encrypted: bool = False
+    macros: bool = False
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,10 @@ class Message:
     attachments: tuple[Attachment, ...] = ()
     parts: int = 0
     not_inspected: tuple[NotInspected, ...] = ()
+    ambiguities: tuple[str, ...] = ()
+    """What mail programs read differently in this mail, as stable codes (README.md of policy)."""
+    hidden: tuple[str, ...] = ()
+    """Texts that no reader is shown: comments, invisible HTML, what stands between the parts."""
 
     @property
     def doubts(self) -> frozenset[str]:
