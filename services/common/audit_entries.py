@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ import orjson
 
 from services.common import log
 from services.common.bus import Bus
-from services.common.errors import Error
+from services.common.errors import Error, InvalidInput
 from services.common.ids import TenantId
 from services.common.sealing.factkeys import FactKeys, trace_of
 
@@ -32,7 +32,12 @@ _AGAIN_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """Who did what in a tenant; `action` is one of CONTRACT's, `detail` is part of the entry and sealed with it."""
+    """Who did what in a tenant; `action` is one of CONTRACT's.
+
+    In the log `actor` and `detail` are salted commitments, their values are encrypted beside; everything else stands
+    in clear, so `facts` (strings, integers, lists of strings: `request_id`, `request_hash`, `root`, `total`,
+    `approvals`, `expires`, `phase`, …) never hold a word, an address or a subject.
+    """
 
     tenant: TenantId
     action: str
@@ -42,6 +47,13 @@ class AuditEntry:
     mail_ids: tuple[str, ...] = ()
     at: datetime | None = None
     late: bool = False
+    case_id: str = ""
+    grant_id: str = ""
+    facts: Mapping[str, str | int | Sequence[str]] = field(default_factory=dict)
+
+    def stamped(self) -> AuditEntry:
+        """The entry with a time: now where it has none."""
+        return self if self.at else replace(self, at=datetime.now(UTC))
 
     def dump(self) -> bytes:
         """Canonical JSON (RFC 8785 for these values: sorted keys, no spaces)."""
@@ -55,9 +67,33 @@ class AuditEntry:
                 "mail_ids": list(self.mail_ids),
                 "detail": dict(self.detail),
                 "late": self.late,
+                "case_id": self.case_id,
+                "grant_id": self.grant_id,
+                "facts": dict(self.facts),
             },
             option=orjson.OPT_SORT_KEYS,
         )
+
+    @classmethod
+    def load(cls, data: bytes) -> AuditEntry:
+        """The entry that `dump` made; raises `InvalidInput`."""
+        try:
+            found = orjson.loads(data)
+            return cls(
+                tenant=TenantId.parse(found["tenant"]),
+                action=str(found["action"]),
+                actor=str(found["actor"]),
+                detail=dict(found["detail"]),
+                outcome=str(found["outcome"]),
+                mail_ids=tuple(map(str, found["mail_ids"])),
+                at=datetime.fromisoformat(found["time"]) if found["time"] else None,
+                late=bool(found["late"]),
+                case_id=str(found.get("case_id", "")),
+                grant_id=str(found.get("grant_id", "")),
+                facts=dict(found.get("facts") or {}),
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidInput("not an audit entry", field="entry") from error
 
 
 class AuditTrail:
@@ -88,7 +124,7 @@ class AuditTrail:
         if len(self._waiting) >= _MOST_WAITING:
             self._waiting.popleft()
             _log.error("audit.entries_lost", waiting=len(self._waiting))
-        self._waiting.append(replace(entry, at=entry.at or datetime.now(UTC)))
+        self._waiting.append(entry.stamped())
         self._new.set()
 
     async def _tell(self) -> None:
