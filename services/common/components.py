@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from services.common.config import Address, setting
+from services.common.config import Address, Bytes, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,22 @@ class TrustConfig:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class ExtractionConfig:
+    """Reading attachments: confined processes, and the bounds on what a stranger can make them do."""
+
+    workers: int = setting(0, "Processes that read files, each one file at a time; 0: one per core, at least 2")
+    queue: int = setting(64, "Most mails that wait for a worker, of all tenants; one tenant may have half of them")
+    jobs: int = setting(500, "Mails after which a worker is replaced")
+    memory: Bytes = setting(Bytes(256 * 1024**2), "Most memory that reading one mail's files may take in a worker")
+    depth: int = setting(8, "Most archives, mails and documents inside one another")
+    files: int = setting(1000, "Most files found in one mail's files, itself included")
+    total: Bytes = setting(Bytes(256 * 1024**2), "Most bytes unpacked from one mail's files, all levels together")
+    member: Bytes = setting(Bytes(64 * 1024**2), "Largest unpacked file that is read")
+    ratio: int = setting(200, "Most bytes unpacked for each byte of an archive, beyond the first MiB")
+    text: int = setting(4_000_000, "Most characters of text taken from one file; four times that from one mail's files")
+
+
 COMPONENTS: dict[str, type] = {
     "store": StoreConfig,
     "nats": NatsConfig,
@@ -107,4 +123,5 @@ COMPONENTS: dict[str, type] = {
     "telemetry": TelemetryConfig,
     "tls": TlsConfig,
     "trust": TrustConfig,
+    "extraction": ExtractionConfig,
 }
