@@ -29,7 +29,10 @@ ADMINISTER = {
         **dict.fromkeys(("Get", "Create", "Update", "Delete"), ("Domain", "Connector", "Person", "Group", "ApiKey")),
     }.items()
     for noun in nouns
-} | {f"policy.PolicyService/{verb}" for verb in ("Get", "Apply", "Check", "History", "Rollback", "Trace")}
+} | {
+    f"policy.PolicyService/{verb}"
+    for verb in ("Get", "Apply", "Check", "History", "Rollback", "Trace", "Lint", "ShadowReport", "ReplayWhy")
+}
 HOLDS = {
     f"quarantine.HoldService/{verb}" for verb in ("ListHolds", "GetHold", "ReleaseHold", "DeleteHold", "ReturnHold")
 }

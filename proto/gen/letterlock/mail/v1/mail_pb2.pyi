@@ -145,7 +145,7 @@ class Transform(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., rule: _Optional[str] = ..., settings: _Optional[bytes] = ...) -> None: ...
 
 class Leg(_message.Message):
-    __slots__ = ("number", "recipients", "disposition", "rule", "text", "seconds", "reviewers", "on_expiry", "transforms", "redirect")
+    __slots__ = ("number", "recipients", "disposition", "rule", "text", "seconds", "reviewers", "on_expiry", "transforms", "redirect", "levels")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     RECIPIENTS_FIELD_NUMBER: _ClassVar[int]
     DISPOSITION_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +156,7 @@ class Leg(_message.Message):
     ON_EXPIRY_FIELD_NUMBER: _ClassVar[int]
     TRANSFORMS_FIELD_NUMBER: _ClassVar[int]
     REDIRECT_FIELD_NUMBER: _ClassVar[int]
+    LEVELS_FIELD_NUMBER: _ClassVar[int]
     number: int
     recipients: _containers.RepeatedScalarFieldContainer[int]
     disposition: Disposition
@@ -166,17 +167,20 @@ class Leg(_message.Message):
     on_expiry: str
     transforms: _containers.RepeatedCompositeFieldContainer[Transform]
     redirect: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, number: _Optional[int] = ..., recipients: _Optional[_Iterable[int]] = ..., disposition: _Optional[_Union[Disposition, str]] = ..., rule: _Optional[str] = ..., text: _Optional[str] = ..., seconds: _Optional[int] = ..., reviewers: _Optional[_Iterable[str]] = ..., on_expiry: _Optional[str] = ..., transforms: _Optional[_Iterable[_Union[Transform, _Mapping]]] = ..., redirect: _Optional[_Iterable[str]] = ...) -> None: ...
+    levels: int
+    def __init__(self, number: _Optional[int] = ..., recipients: _Optional[_Iterable[int]] = ..., disposition: _Optional[_Union[Disposition, str]] = ..., rule: _Optional[str] = ..., text: _Optional[str] = ..., seconds: _Optional[int] = ..., reviewers: _Optional[_Iterable[str]] = ..., on_expiry: _Optional[str] = ..., transforms: _Optional[_Iterable[_Union[Transform, _Mapping]]] = ..., redirect: _Optional[_Iterable[str]] = ..., levels: _Optional[int] = ...) -> None: ...
 
 class Coverage(_message.Message):
-    __slots__ = ("complete", "parts", "not_inspected")
+    __slots__ = ("complete", "parts", "not_inspected", "ambiguities")
     COMPLETE_FIELD_NUMBER: _ClassVar[int]
     PARTS_FIELD_NUMBER: _ClassVar[int]
     NOT_INSPECTED_FIELD_NUMBER: _ClassVar[int]
+    AMBIGUITIES_FIELD_NUMBER: _ClassVar[int]
     complete: bool
     parts: int
     not_inspected: _containers.RepeatedCompositeFieldContainer[NotInspected]
-    def __init__(self, complete: _Optional[bool] = ..., parts: _Optional[int] = ..., not_inspected: _Optional[_Iterable[_Union[NotInspected, _Mapping]]] = ...) -> None: ...
+    ambiguities: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, complete: _Optional[bool] = ..., parts: _Optional[int] = ..., not_inspected: _Optional[_Iterable[_Union[NotInspected, _Mapping]]] = ..., ambiguities: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class NotInspected(_message.Message):
     __slots__ = ("part", "reason")

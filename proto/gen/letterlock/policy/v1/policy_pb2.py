@@ -27,7 +27,7 @@ from letterlock.mail.v1 import mail_pb2 as letterlock_dot_mail_dot_v1_dot_mail__
 from letterlock.options.v1 import options_pb2 as letterlock_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!letterlock/policy/v1/policy.proto\x12\x14letterlock.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dletterlock/mail/v1/mail.proto\x1a#letterlock/options/v1/options.proto\"\x86\x01\n\x08Revision\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12.\n\napplied_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\r\n\x05rules\x18\x05 \x01(\x05\x12\x0e\n\x06sha256\x18\x06 \x01(\t\"E\n\x07Mistake\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\x05\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\".\n\nGetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"b\n\x0bGetResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x0f\n\x07running\x18\x03 \x01(\x03\"t\n\x0c\x41pplyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\tB\x14\n\x12_expected_revision\"R\n\rApplyResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"@\n\x0c\x43heckRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x0e\n\x06groups\x18\x03 \x03(\t\"O\n\rCheckResponse\x12/\n\x08mistakes\x18\x01 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake\x12\r\n\x05rules\x18\x02 \x01(\x05\"G\n\x0eHistoryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x0fHistoryResponse\x12\x31\n\trevisions\x18\x01 \x03(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x0fRollbackRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"D\n\x10RollbackResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\"\xc9\x01\n\x0cTraceRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04mail\x18\x02 \x01(\x0c\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x0e\n\x06sender\x18\x04 \x01(\t\x12\x12\n\nrecipients\x18\x05 \x03(\t\x12\x30\n\tdirection\x18\x06 \x01(\x0e\x32\x1d.letterlock.mail.v1.Direction\x12\x0b\n\x03tls\x18\x07 \x01(\x08\x12&\n\x02\x61t\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\rTraceResponse\x12.\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1c.letterlock.mail.v1.Decision\x12/\n\x08mistakes\x18\x02 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake2\xcc\x04\n\rPolicyService\x12[\n\x03Get\x12 .letterlock.policy.v1.GetRequest\x1a!.letterlock.policy.v1.GetResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12\x61\n\x05\x41pply\x12\".letterlock.policy.v1.ApplyRequest\x1a#.letterlock.policy.v1.ApplyResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12\x61\n\x05\x43heck\x12\".letterlock.policy.v1.CheckRequest\x1a#.letterlock.policy.v1.CheckResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12]\n\x07History\x12$.letterlock.policy.v1.HistoryRequest\x1a%.letterlock.policy.v1.HistoryResponse\"\x05\xaa\xbb\x18\x01\x03\x12`\n\x08Rollback\x12%.letterlock.policy.v1.RollbackRequest\x1a&.letterlock.policy.v1.RollbackResponse\"\x05\xaa\xbb\x18\x01\x03\x12W\n\x05Trace\x12\".letterlock.policy.v1.TraceRequest\x1a#.letterlock.policy.v1.TraceResponse\"\x05\xaa\xbb\x18\x01\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!letterlock/policy/v1/policy.proto\x12\x14letterlock.policy.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1dletterlock/mail/v1/mail.proto\x1a#letterlock/options/v1/options.proto\"\x86\x01\n\x08Revision\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12.\n\napplied_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0c\n\x04note\x18\x04 \x01(\t\x12\r\n\x05rules\x18\x05 \x01(\x05\x12\x0e\n\x06sha256\x18\x06 \x01(\t\"E\n\x07Mistake\x12\x0c\n\x04line\x18\x01 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x02 \x01(\x05\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\".\n\nGetRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\"b\n\x0bGetResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x0f\n\x07running\x18\x03 \x01(\x03\"t\n\x0c\x41pplyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x0c\n\x04note\x18\x04 \x01(\tB\x14\n\x12_expected_revision\"\x83\x01\n\rApplyResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\x12/\n\x08warnings\x18\x03 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake\"@\n\x0c\x43heckRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\x12\x0e\n\x06groups\x18\x03 \x03(\t\"\x80\x01\n\rCheckResponse\x12/\n\x08mistakes\x18\x01 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake\x12\r\n\x05rules\x18\x02 \x01(\x05\x12/\n\x08warnings\x18\x03 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake\"G\n\x0eHistoryRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"]\n\x0fHistoryResponse\x12\x31\n\trevisions\x18\x01 \x03(\x0b\x32\x1e.letterlock.policy.v1.Revision\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"A\n\x0fRollbackRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08revision\x18\x02 \x01(\x03\x12\x0c\n\x04note\x18\x03 \x01(\t\"D\n\x10RollbackResponse\x12\x30\n\x08revision\x18\x01 \x01(\x0b\x32\x1e.letterlock.policy.v1.Revision\"\xc9\x01\n\x0cTraceRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04mail\x18\x02 \x01(\x0c\x12\x10\n\x08\x64ocument\x18\x03 \x01(\t\x12\x0e\n\x06sender\x18\x04 \x01(\t\x12\x12\n\nrecipients\x18\x05 \x03(\t\x12\x30\n\tdirection\x18\x06 \x01(\x0e\x32\x1d.letterlock.mail.v1.Direction\x12\x0b\n\x03tls\x18\x07 \x01(\x08\x12&\n\x02\x61t\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\rTraceResponse\x12.\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x1c.letterlock.mail.v1.Decision\x12/\n\x08mistakes\x18\x02 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake\"/\n\x0bLintRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x10\n\x08\x64ocument\x18\x02 \x01(\t\"p\n\x0cLintResponse\x12/\n\x08\x66indings\x18\x01 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake\x12/\n\x08mistakes\x18\x02 \x03(\x0b\x32\x1d.letterlock.policy.v1.Mistake\"3\n\x13ShadowReportRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0c\n\x04\x64\x61ys\x18\x02 \x01(\x05\"\x97\x01\n\x0bShadowCount\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0c\n\x04mode\x18\x03 \x01(\t\x12\x30\n\tdirection\x18\x04 \x01(\x0e\x32\x1d.letterlock.mail.v1.Direction\x12\r\n\x05group\x18\x05 \x01(\t\x12\x0f\n\x07outcome\x18\x06 \x01(\t\x12\r\n\x05mails\x18\x07 \x01(\x03\"{\n\x14ShadowReportResponse\x12\x31\n\x06\x63ounts\x18\x01 \x03(\x0b\x32!.letterlock.policy.v1.ShadowCount\x12\x30\n\x05\x61sked\x18\x02 \x03(\x0b\x32!.letterlock.policy.v1.ShadowCount\"R\n\x10ReplayWhyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12.\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x1c.letterlock.mail.v1.Decision\"L\n\x11ReplayWhyResponse\x12\x0c\n\x04same\x18\x01 \x01(\x08\x12\x13\n\x0b\x64ifferences\x18\x02 \x03(\t\x12\x14\n\x0cnot_replayed\x18\x03 \x03(\t2\xf5\x06\n\rPolicyService\x12[\n\x03Get\x12 .letterlock.policy.v1.GetRequest\x1a!.letterlock.policy.v1.GetResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12\x61\n\x05\x41pply\x12\".letterlock.policy.v1.ApplyRequest\x1a#.letterlock.policy.v1.ApplyResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12\x61\n\x05\x43heck\x12\".letterlock.policy.v1.CheckRequest\x1a#.letterlock.policy.v1.CheckResponse\"\x0f\xaa\xbb\x18\x02\x03\x07\xb2\xbb\x18\x05\x61\x64min\x12]\n\x07History\x12$.letterlock.policy.v1.HistoryRequest\x1a%.letterlock.policy.v1.HistoryResponse\"\x05\xaa\xbb\x18\x01\x03\x12`\n\x08Rollback\x12%.letterlock.policy.v1.RollbackRequest\x1a&.letterlock.policy.v1.RollbackResponse\"\x05\xaa\xbb\x18\x01\x03\x12W\n\x05Trace\x12\".letterlock.policy.v1.TraceRequest\x1a#.letterlock.policy.v1.TraceResponse\"\x05\xaa\xbb\x18\x01\x03\x12T\n\x04Lint\x12!.letterlock.policy.v1.LintRequest\x1a\".letterlock.policy.v1.LintResponse\"\x05\xaa\xbb\x18\x01\x03\x12l\n\x0cShadowReport\x12).letterlock.policy.v1.ShadowReportRequest\x1a*.letterlock.policy.v1.ShadowReportResponse\"\x05\xaa\xbb\x18\x01\x03\x12\x63\n\tReplayWhy\x12&.letterlock.policy.v1.ReplayWhyRequest\x1a\'.letterlock.policy.v1.ReplayWhyResponse\"\x05\xaa\xbb\x18\x01\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,6 +46,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POLICYSERVICE'].methods_by_name['Rollback']._serialized_options = b'\252\273\030\001\003'
   _globals['_POLICYSERVICE'].methods_by_name['Trace']._loaded_options = None
   _globals['_POLICYSERVICE'].methods_by_name['Trace']._serialized_options = b'\252\273\030\001\003'
+  _globals['_POLICYSERVICE'].methods_by_name['Lint']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['Lint']._serialized_options = b'\252\273\030\001\003'
+  _globals['_POLICYSERVICE'].methods_by_name['ShadowReport']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['ShadowReport']._serialized_options = b'\252\273\030\001\003'
+  _globals['_POLICYSERVICE'].methods_by_name['ReplayWhy']._loaded_options = None
+  _globals['_POLICYSERVICE'].methods_by_name['ReplayWhy']._serialized_options = b'\252\273\030\001\003'
   _globals['_REVISION']._serialized_start=161
   _globals['_REVISION']._serialized_end=295
   _globals['_MISTAKE']._serialized_start=297
@@ -56,24 +62,38 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETRESPONSE']._serialized_end=514
   _globals['_APPLYREQUEST']._serialized_start=516
   _globals['_APPLYREQUEST']._serialized_end=632
-  _globals['_APPLYRESPONSE']._serialized_start=634
-  _globals['_APPLYRESPONSE']._serialized_end=716
-  _globals['_CHECKREQUEST']._serialized_start=718
-  _globals['_CHECKREQUEST']._serialized_end=782
-  _globals['_CHECKRESPONSE']._serialized_start=784
-  _globals['_CHECKRESPONSE']._serialized_end=863
-  _globals['_HISTORYREQUEST']._serialized_start=865
-  _globals['_HISTORYREQUEST']._serialized_end=936
-  _globals['_HISTORYRESPONSE']._serialized_start=938
-  _globals['_HISTORYRESPONSE']._serialized_end=1031
-  _globals['_ROLLBACKREQUEST']._serialized_start=1033
-  _globals['_ROLLBACKREQUEST']._serialized_end=1098
-  _globals['_ROLLBACKRESPONSE']._serialized_start=1100
-  _globals['_ROLLBACKRESPONSE']._serialized_end=1168
-  _globals['_TRACEREQUEST']._serialized_start=1171
-  _globals['_TRACEREQUEST']._serialized_end=1372
-  _globals['_TRACERESPONSE']._serialized_start=1374
-  _globals['_TRACERESPONSE']._serialized_end=1486
-  _globals['_POLICYSERVICE']._serialized_start=1489
-  _globals['_POLICYSERVICE']._serialized_end=2077
+  _globals['_APPLYRESPONSE']._serialized_start=635
+  _globals['_APPLYRESPONSE']._serialized_end=766
+  _globals['_CHECKREQUEST']._serialized_start=768
+  _globals['_CHECKREQUEST']._serialized_end=832
+  _globals['_CHECKRESPONSE']._serialized_start=835
+  _globals['_CHECKRESPONSE']._serialized_end=963
+  _globals['_HISTORYREQUEST']._serialized_start=965
+  _globals['_HISTORYREQUEST']._serialized_end=1036
+  _globals['_HISTORYRESPONSE']._serialized_start=1038
+  _globals['_HISTORYRESPONSE']._serialized_end=1131
+  _globals['_ROLLBACKREQUEST']._serialized_start=1133
+  _globals['_ROLLBACKREQUEST']._serialized_end=1198
+  _globals['_ROLLBACKRESPONSE']._serialized_start=1200
+  _globals['_ROLLBACKRESPONSE']._serialized_end=1268
+  _globals['_TRACEREQUEST']._serialized_start=1271
+  _globals['_TRACEREQUEST']._serialized_end=1472
+  _globals['_TRACERESPONSE']._serialized_start=1474
+  _globals['_TRACERESPONSE']._serialized_end=1586
+  _globals['_LINTREQUEST']._serialized_start=1588
+  _globals['_LINTREQUEST']._serialized_end=1635
+  _globals['_LINTRESPONSE']._serialized_start=1637
+  _globals['_LINTRESPONSE']._serialized_end=1749
+  _globals['_SHADOWREPORTREQUEST']._serialized_start=1751
+  _globals['_SHADOWREPORTREQUEST']._serialized_end=1802
+  _globals['_SHADOWCOUNT']._serialized_start=1805
+  _globals['_SHADOWCOUNT']._serialized_end=1956
+  _globals['_SHADOWREPORTRESPONSE']._serialized_start=1958
+  _globals['_SHADOWREPORTRESPONSE']._serialized_end=2081
+  _globals['_REPLAYWHYREQUEST']._serialized_start=2083
+  _globals['_REPLAYWHYREQUEST']._serialized_end=2165
+  _globals['_REPLAYWHYRESPONSE']._serialized_start=2167
+  _globals['_REPLAYWHYRESPONSE']._serialized_end=2243
+  _globals['_POLICYSERVICE']._serialized_start=2246
+  _globals['_POLICYSERVICE']._serialized_end=3131
 # @@protoc_insertion_point(module_scope)

@@ -70,12 +70,14 @@ class ApplyRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., document: _Optional[str] = ..., expected_revision: _Optional[int] = ..., note: _Optional[str] = ...) -> None: ...
 
 class ApplyResponse(_message.Message):
-    __slots__ = ("revision", "changed")
+    __slots__ = ("revision", "changed", "warnings")
     REVISION_FIELD_NUMBER: _ClassVar[int]
     CHANGED_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     revision: Revision
     changed: bool
-    def __init__(self, revision: _Optional[_Union[Revision, _Mapping]] = ..., changed: _Optional[bool] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[Mistake]
+    def __init__(self, revision: _Optional[_Union[Revision, _Mapping]] = ..., changed: _Optional[bool] = ..., warnings: _Optional[_Iterable[_Union[Mistake, _Mapping]]] = ...) -> None: ...
 
 class CheckRequest(_message.Message):
     __slots__ = ("tenant", "document", "groups")
@@ -88,12 +90,14 @@ class CheckRequest(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., document: _Optional[str] = ..., groups: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class CheckResponse(_message.Message):
-    __slots__ = ("mistakes", "rules")
+    __slots__ = ("mistakes", "rules", "warnings")
     MISTAKES_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
     mistakes: _containers.RepeatedCompositeFieldContainer[Mistake]
     rules: int
-    def __init__(self, mistakes: _Optional[_Iterable[_Union[Mistake, _Mapping]]] = ..., rules: _Optional[int] = ...) -> None: ...
+    warnings: _containers.RepeatedCompositeFieldContainer[Mistake]
+    def __init__(self, mistakes: _Optional[_Iterable[_Union[Mistake, _Mapping]]] = ..., rules: _Optional[int] = ..., warnings: _Optional[_Iterable[_Union[Mistake, _Mapping]]] = ...) -> None: ...
 
 class HistoryRequest(_message.Message):
     __slots__ = ("tenant", "page_size", "page_token")
@@ -156,3 +160,71 @@ class TraceResponse(_message.Message):
     decision: _mail_pb2.Decision
     mistakes: _containers.RepeatedCompositeFieldContainer[Mistake]
     def __init__(self, decision: _Optional[_Union[_mail_pb2.Decision, _Mapping]] = ..., mistakes: _Optional[_Iterable[_Union[Mistake, _Mapping]]] = ...) -> None: ...
+
+class LintRequest(_message.Message):
+    __slots__ = ("tenant", "document")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    document: str
+    def __init__(self, tenant: _Optional[str] = ..., document: _Optional[str] = ...) -> None: ...
+
+class LintResponse(_message.Message):
+    __slots__ = ("findings", "mistakes")
+    FINDINGS_FIELD_NUMBER: _ClassVar[int]
+    MISTAKES_FIELD_NUMBER: _ClassVar[int]
+    findings: _containers.RepeatedCompositeFieldContainer[Mistake]
+    mistakes: _containers.RepeatedCompositeFieldContainer[Mistake]
+    def __init__(self, findings: _Optional[_Iterable[_Union[Mistake, _Mapping]]] = ..., mistakes: _Optional[_Iterable[_Union[Mistake, _Mapping]]] = ...) -> None: ...
+
+class ShadowReportRequest(_message.Message):
+    __slots__ = ("tenant", "days")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    DAYS_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    days: int
+    def __init__(self, tenant: _Optional[str] = ..., days: _Optional[int] = ...) -> None: ...
+
+class ShadowCount(_message.Message):
+    __slots__ = ("day", "rule", "mode", "direction", "group", "outcome", "mails")
+    DAY_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    GROUP_FIELD_NUMBER: _ClassVar[int]
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    MAILS_FIELD_NUMBER: _ClassVar[int]
+    day: str
+    rule: str
+    mode: str
+    direction: _mail_pb2.Direction
+    group: str
+    outcome: str
+    mails: int
+    def __init__(self, day: _Optional[str] = ..., rule: _Optional[str] = ..., mode: _Optional[str] = ..., direction: _Optional[_Union[_mail_pb2.Direction, str]] = ..., group: _Optional[str] = ..., outcome: _Optional[str] = ..., mails: _Optional[int] = ...) -> None: ...
+
+class ShadowReportResponse(_message.Message):
+    __slots__ = ("counts", "asked")
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    ASKED_FIELD_NUMBER: _ClassVar[int]
+    counts: _containers.RepeatedCompositeFieldContainer[ShadowCount]
+    asked: _containers.RepeatedCompositeFieldContainer[ShadowCount]
+    def __init__(self, counts: _Optional[_Iterable[_Union[ShadowCount, _Mapping]]] = ..., asked: _Optional[_Iterable[_Union[ShadowCount, _Mapping]]] = ...) -> None: ...
+
+class ReplayWhyRequest(_message.Message):
+    __slots__ = ("tenant", "decision")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    decision: _mail_pb2.Decision
+    def __init__(self, tenant: _Optional[str] = ..., decision: _Optional[_Union[_mail_pb2.Decision, _Mapping]] = ...) -> None: ...
+
+class ReplayWhyResponse(_message.Message):
+    __slots__ = ("same", "differences", "not_replayed")
+    SAME_FIELD_NUMBER: _ClassVar[int]
+    DIFFERENCES_FIELD_NUMBER: _ClassVar[int]
+    NOT_REPLAYED_FIELD_NUMBER: _ClassVar[int]
+    same: bool
+    differences: _containers.RepeatedScalarFieldContainer[str]
+    not_replayed: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, same: _Optional[bool] = ..., differences: _Optional[_Iterable[str]] = ..., not_replayed: _Optional[_Iterable[str]] = ...) -> None: ...

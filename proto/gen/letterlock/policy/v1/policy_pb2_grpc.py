@@ -64,6 +64,21 @@ class PolicyServiceStub:
                 request_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.TraceRequest.SerializeToString,
                 response_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.TraceResponse.FromString,
                 _registered_method=True)
+        self.Lint = channel.unary_unary(
+                '/letterlock.policy.v1.PolicyService/Lint',
+                request_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.LintRequest.SerializeToString,
+                response_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.LintResponse.FromString,
+                _registered_method=True)
+        self.ShadowReport = channel.unary_unary(
+                '/letterlock.policy.v1.PolicyService/ShadowReport',
+                request_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ShadowReportRequest.SerializeToString,
+                response_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ShadowReportResponse.FromString,
+                _registered_method=True)
+        self.ReplayWhy = channel.unary_unary(
+                '/letterlock.policy.v1.PolicyService/ReplayWhy',
+                request_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyRequest.SerializeToString,
+                response_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer:
@@ -114,6 +129,30 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Lint(self, request, context):
+        """What is doubtful in a document that may be applied: rules that another one covers, rules that
+        contradict each other. Changes nothing. Mistakes are told as by Check, and then there are no findings.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ShadowReport(self, request, context):
+        """What rules in shadow, and canaries for the senders they did not choose, would have done: counts only, by
+        rule, day (UTC) and coarse group. The last minute may be missing; what a crash takes is at most that.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayWhy(self, request, context):
+        """Decides once more from a decision's own reasons and the revision it names, and says what differs.
+        Changes nothing. NOT_FOUND when the tenant has no such revision.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -146,6 +185,21 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.Trace,
                     request_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.TraceRequest.FromString,
                     response_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.TraceResponse.SerializeToString,
+            ),
+            'Lint': grpc.unary_unary_rpc_method_handler(
+                    servicer.Lint,
+                    request_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.LintRequest.FromString,
+                    response_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.LintResponse.SerializeToString,
+            ),
+            'ShadowReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.ShadowReport,
+                    request_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ShadowReportRequest.FromString,
+                    response_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ShadowReportResponse.SerializeToString,
+            ),
+            'ReplayWhy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayWhy,
+                    request_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyRequest.FromString,
+                    response_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -310,6 +364,87 @@ class PolicyService:
             '/letterlock.policy.v1.PolicyService/Trace',
             letterlock_dot_policy_dot_v1_dot_policy__pb2.TraceRequest.SerializeToString,
             letterlock_dot_policy_dot_v1_dot_policy__pb2.TraceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Lint(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.policy.v1.PolicyService/Lint',
+            letterlock_dot_policy_dot_v1_dot_policy__pb2.LintRequest.SerializeToString,
+            letterlock_dot_policy_dot_v1_dot_policy__pb2.LintResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ShadowReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.policy.v1.PolicyService/ShadowReport',
+            letterlock_dot_policy_dot_v1_dot_policy__pb2.ShadowReportRequest.SerializeToString,
+            letterlock_dot_policy_dot_v1_dot_policy__pb2.ShadowReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayWhy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.policy.v1.PolicyService/ReplayWhy',
+            letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyRequest.SerializeToString,
+            letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyResponse.FromString,
             options,
             channel_credentials,
             insecure,
