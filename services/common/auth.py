@@ -33,18 +33,20 @@ STRONG_BITS = 128
 
 _OPERATE, _DIRECTORY = options.PERMISSION_OPERATE, options.PERMISSION_DIRECTORY
 _POLICY, _REVIEW, _TRACE = options.PERMISSION_POLICY, options.PERMISSION_REVIEW, options.PERMISSION_TRACE
+_AUDIT = options.PERMISSION_AUDIT
 _ANY, _INTERNAL, _PUBLIC = options.PERMISSION_ANY, options.PERMISSION_INTERNAL, options.PERMISSION_PUBLIC
 
 ROLE_PERMISSIONS: Mapping[str, frozenset[int]] = {
-    # Sets tenants up and keeps them running; what it sees of a mail's trace has domains only.
-    "operator": frozenset({_ANY, _OPERATE, _DIRECTORY, _POLICY, _TRACE}),
+    # Sets tenants up and keeps them running; what it sees of a mail's trace has domains only, and of
+    # the audit logs the installation's own.
+    "operator": frozenset({_ANY, _OPERATE, _DIRECTORY, _POLICY, _TRACE, _AUDIT}),
     "tenant_admin": frozenset({_ANY, _DIRECTORY, _POLICY, _TRACE}),
     "reviewer": frozenset({_ANY, _REVIEW}),
     # A user reviews what a rule leaves to its sender and traces their own mails: each service narrows it to those.
     "user": frozenset({_ANY, _REVIEW, _TRACE}),
     "auditor": frozenset({_ANY}),
     "approver": frozenset({_ANY}),
-    "data_protection_officer": frozenset({_ANY}),
+    "data_protection_officer": frozenset({_ANY, _AUDIT}),
 }
 
 EXCLUSIVE_ROLES: tuple[frozenset[str], ...] = (

@@ -15,6 +15,7 @@ class Permission(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PERMISSION_TRACE: _ClassVar[Permission]
     PERMISSION_ANY: _ClassVar[Permission]
     PERMISSION_INTERNAL: _ClassVar[Permission]
+    PERMISSION_AUDIT: _ClassVar[Permission]
     PERMISSION_PUBLIC: _ClassVar[Permission]
 PERMISSION_UNSPECIFIED: Permission
 PERMISSION_OPERATE: Permission
@@ -24,6 +25,7 @@ PERMISSION_REVIEW: Permission
 PERMISSION_TRACE: Permission
 PERMISSION_ANY: Permission
 PERMISSION_INTERNAL: Permission
+PERMISSION_AUDIT: Permission
 PERMISSION_PUBLIC: Permission
 PERMISSION_FIELD_NUMBER: _ClassVar[int]
 permission: _descriptor.FieldDescriptor
