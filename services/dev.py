@@ -38,6 +38,9 @@ _HEALTHY_AFTER = 5.0
 """Seconds a child must live before its next death counts as the first again."""
 _STOP_WITHIN = 30.0
 """Seconds a child has to drain before it is killed."""
+_LATER = 10
+_CAN_WAIT = frozenset({"archive"})
+"""Where the processor is short, mail is taken in and sent on first; records and the index catch up (nice(2))."""
 
 
 @dataclass
@@ -238,7 +241,7 @@ class _Installation:
 
         port = self._plan.index
         command = osmem.command(port)
-        self._supervisor.add("index", lambda: programs.spawn(command, output=subprocess.DEVNULL))
+        self._supervisor.add("index", lambda: programs.spawn(command, output=subprocess.DEVNULL, nice=_LATER))
         return f"http://127.0.0.1:{port}"
 
     def _starter(self, name: str, environment: Mapping[str, str]) -> Callable[[], subprocess.Popen[bytes]]:
@@ -250,7 +253,7 @@ class _Installation:
         command = [sys.executable, "-m", "services", "serve", name]
         if self._file:
             command += ["--config", str(self._file)]
-        return lambda: programs.spawn(command, environment=own)
+        return lambda: programs.spawn(command, environment=own, nice=_LATER if name in _CAN_WAIT else 0)
 
     async def _open_front_door(self, settings: Settings) -> None:
         from services.common.frontdoor import FrontDoor

