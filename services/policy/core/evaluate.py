@@ -7,15 +7,18 @@ known, because the decision keeps them all as its reason.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 
 from services.policy.core.facts import Groups, MailFacts, Truth
+from services.policy.core.filters import UNKNOWN, FilterVerdict
 from services.policy.core.message import Message, Transaction
 from services.policy.core.rules import (
     AddressIs,
     All,
     AnyOf,
+    CelIs,
     Mode,
     Not,
     NotInspectedFor,
@@ -51,20 +54,28 @@ class Match:
     """Reasons for not inspecting that the rule itself asks about: `on_doubt` leaves them to it."""
 
 
-def evaluate(policy: Policy, message: Message, transaction: Transaction, groups: Groups) -> tuple[Match, ...]:
+def evaluate(
+    policy: Policy,
+    message: Message,
+    transaction: Transaction,
+    groups: Groups,
+    *,
+    filters: FilterVerdict = UNKNOWN,
+) -> tuple[Match, ...]:
     """Every rule that concerns the mail, in order of priority. Drafts and other directions' rules do not."""
-    facts = MailFacts(message, transaction, groups)
+    facts = MailFacts(message, transaction, groups, filters=filters)
     matches = []
     for rule in policy.rules:
         concerned = tuple(i for i, r in enumerate(transaction.recipients) if r.direction in rule.directions)
         if rule.mode == "draft" or not concerned:
             continue
         applies = rule.mode == "enforce" or (rule.mode == "canary" and chosen(rule, transaction.sender))
+        truths: dict[str, Truth] = {}
         try:
-            matches.append(_match(rule, facts, concerned, applies))
+            matches.append(_match(rule, facts, concerned, applies, truths))
         except Exception as error:
             # A rule that fails must not pass for one that did not match.
-            matches.append(Match(rule, concerned, applies, error=type(error).__name__))
+            matches.append(Match(rule, concerned, applies, _why(truths), error=type(error).__name__))
     return tuple(matches)
 
 
@@ -95,12 +106,14 @@ def in_force(schedule: Schedule, transaction: Transaction) -> bool:
     return False
 
 
-def _match(rule: Rule, facts: MailFacts, concerned: tuple[int, ...], applies: bool) -> Match:
+def _match(rule: Rule, facts: MailFacts, concerned: tuple[int, ...], applies: bool, truths: dict[str, Truth]) -> Match:
     if rule.schedule is not None and not in_force(rule.schedule, facts.transaction):
         return Match(rule, (), applies, (Why("schedule", False),))
-    truths: dict[str, Truth] = {}
     predicates = [*walk(rule.when), *walk(rule.unless)]
-    personal = any(isinstance(p, AddressIs) and p.of == "recipient" for p in predicates)
+    personal = any(
+        (isinstance(p, AddressIs) and p.of == "recipient") or (isinstance(p, CelIs) and p.program.personal)
+        for p in predicates
+    )
     matched = []
     for index in concerned if personal else concerned[:1]:
         address = facts.transaction.recipients[index].address
@@ -110,13 +123,17 @@ def _match(rule: Rule, facts: MailFacts, concerned: tuple[int, ...], applies: bo
             matched.append(index)
     if matched and (not personal or rule.per == "mail"):
         matched = list(concerned)
-    why = tuple(Why(path, t.value, t.spans) for path, t in list(truths.items())[:_MAX_PREDICATES])
+    why = _why(truths)
     handled: frozenset[str] = frozenset()
     if matched and rule.dispositions:
         for predicate in walk(rule.when):
             if isinstance(predicate, NotInspectedFor) and truths[predicate.path].value:
                 handled |= predicate.reasons
     return Match(rule, tuple(matched), applies, why, handled=handled)
+
+
+def _why(truths: Mapping[str, Truth]) -> tuple[Why, ...]:
+    return tuple(Why(path, t.value, t.spans) for path, t in list(truths.items())[:_MAX_PREDICATES])
 
 
 def _truth(predicate: Predicate, facts: MailFacts, recipient: str, truths: dict[str, Truth]) -> bool:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from services.policy.core.detectors import CONFIDENCES, Hit
 from services.policy.core.detectors.table import DETECTORS
-from services.policy.core.message import Message, Transaction
+from services.policy.core.filters import UNKNOWN, FilterVerdict, VerdictUnknown
+from services.policy.core.message import Attachment, Message, Transaction
 from services.policy.core.rules import (
     AddressIs,
     AttachmentIs,
+    CelIs,
     Detected,
     NotInspectedFor,
     Predicate,
@@ -20,6 +24,7 @@ from services.policy.core.rules import (
     SizeIs,
     TextHas,
     TlsIs,
+    VerdictIs,
 )  # fmt: skip
 from services.policy.core.text import mask
 
@@ -53,8 +58,11 @@ def _corpus(name: str, text: str) -> Corpus:
 class MailFacts:
     """One mail under evaluation. `groups` gives the lower-case addresses of a group of the tenant."""
 
-    def __init__(self, message: Message, transaction: Transaction, groups: Groups) -> None:
-        self.message, self.transaction, self._groups = message, transaction, groups
+    def __init__(
+        self, message: Message, transaction: Transaction, groups: Groups, *, filters: FilterVerdict = UNKNOWN
+    ) -> None:
+        self.message, self.transaction, self._groups, self.filters = message, transaction, groups, filters
+        self.shared: dict[str, Any] = {}
         self._known: dict[int, Truth] = {}
         self._hits: dict[str, tuple[tuple[str, Hit], ...]] = {}
 
@@ -62,6 +70,8 @@ class MailFacts:
         """The truth of a leaf predicate for the recipient at hand; those about the whole mail are remembered."""
         if isinstance(predicate, AddressIs) and predicate.of == "recipient":
             return self._address(predicate, (recipient,))
+        if isinstance(predicate, CelIs) and predicate.program.personal:
+            return Truth(predicate.program(self, recipient))
         known = self._known.get(id(predicate))
         if known is None:
             known = self._known[id(predicate)] = self._ask(predicate)
@@ -89,6 +99,10 @@ class MailFacts:
             case NotInspectedFor(reasons=reasons):
                 found = [n for n in self.message.not_inspected if n.reason in reasons]
                 return Truth(bool(found), tuple(f"part {n.part or '0'}: {n.reason}" for n in found[:_MAX_SPANS]))
+            case VerdictIs():
+                return _judged(predicate, self.filters)
+            case CelIs(program=program):
+                return Truth(program(self, ""))
             case _:
                 raise TypeError(type(predicate).__name__)
 
@@ -161,15 +175,18 @@ class MailFacts:
         return (_corpus("attachment name", "\n".join(a.name for a in self.message.attachments)),)
 
     def _attachments(self, predicate: AttachmentIs) -> Truth:
-        def meets(name: str, kind: str, size: int) -> bool:
+        def meets(a: Attachment) -> bool:
             return (
-                (not predicate.names or any(_like(name.lower(), g) for g in predicate.names))
-                and (not predicate.types or any(_like(kind, g) for g in predicate.types))
-                and (predicate.larger_than is None or size > predicate.larger_than)
+                (not predicate.names or any(_like(a.name.lower(), g) for g in predicate.names))
+                and (not predicate.types or any(_like(a.content_type, g) for g in predicate.types))
+                and (not predicate.true_types or any(_like(a.true_type, g) for g in predicate.true_types))
+                and (predicate.larger_than is None or a.size > predicate.larger_than)
+                and (predicate.encrypted is None or a.encrypted == predicate.encrypted)
+                and (predicate.macros is None or a.macros == predicate.macros)
             )
 
         attachments = self.message.attachments
-        met = [a for a in attachments if meets(a.name, a.content_type, a.size)]
+        met = [a for a in attachments if meets(a)]
         spans = tuple(f"part {a.part}" for a in met[:_MAX_SPANS])
         match predicate.quantifier:
             case "one":
@@ -191,6 +208,34 @@ class MailFacts:
         return Truth(
             count >= predicate.at_least, tuple(f"{n} {h.start}-{h.end}: {h.masked}" for n, h in hits[:_MAX_SPANS])
         )
+
+
+def _judged(predicate: VerdictIs, said: FilterVerdict) -> Truth:
+    """What is known to be otherwise makes it false; only then is what nobody said a failure."""
+    held: list[bool | None] = []
+    spans = []
+    if predicate.spam is not None:
+        compare, limit = predicate.spam
+        held.append(None if said.spam is None else _COMPARE[compare](said.spam, limit))
+        spans.append(f"spam {said.spam:g}" if said.spam is not None else "")
+    for name, wanted in predicate.flags:
+        found = getattr(said, name)
+        held.append(None if found is None else found == wanted)
+        spans.append(f"{name} {said.signature if name == 'malware' and found else ''}".strip())
+    for name, allowed in predicate.results:
+        result = getattr(said, name)
+        held.append(None if result is None else result in allowed)
+        spans.append(f"{name} {result}")
+    if False in held:
+        return Truth(False)
+    if None in held:
+        raise VerdictUnknown("a filter did not answer")
+    return Truth(True, tuple(spans[:_MAX_SPANS]))
+
+
+_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt,
+}  # fmt: skip
 
 
 def _like(value: str, glob: str) -> bool:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, time
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from zoneinfo import ZoneInfo
 
+from services.policy.core.filters import Field
 from services.policy.core.message import Direction
+
+if TYPE_CHECKING:
+    from services.policy.core.facts import MailFacts
 
 type Mode = Literal["draft", "shadow", "canary", "enforce"]
 type Doubt = Literal["hold", "tempfail", "pass"]
@@ -83,6 +87,9 @@ class AttachmentIs:
     names: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     larger_than: int | None = None
+    true_types: tuple[str, ...] = ()
+    encrypted: bool | None = None
+    macros: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +128,58 @@ class NotInspectedFor:
     reasons: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class VerdictIs:
+    """What the filters said meets everything given. `spam` is a comparison with the score."""
+
+    path: str
+    spam: tuple[Literal[">=", ">", "<=", "<"], float] | None = None
+    flags: tuple[tuple[Field, bool], ...] = ()
+    results: tuple[tuple[Field, frozenset[str]], ...] = ()
+
+
+class Program(Protocol):
+    """A compiled expression."""
+
+    @property
+    def personal(self) -> bool:
+        """Whether it asks about the recipient at hand."""
+
+    @property
+    def asks_filters(self) -> bool:
+        """Whether it needs what the filters said."""
+
+    @property
+    def detectors(self) -> frozenset[str]:
+        """Names of the detectors it needs."""
+
+    def __call__(self, facts: MailFacts, recipient: str) -> bool:
+        """Its truth; raises when it fails, never another value."""
+
+
+@dataclass(frozen=True, slots=True)
+class CelIs:
+    """An expression over the message model is true."""
+
+    path: str
+    source: str
+    program: Program = field(compare=False)
+
+
 type Predicate = (
-    All | AnyOf | Not | AddressIs | RecipientsAre | TextHas | AttachmentIs | Detected | SizeIs | TlsIs | NotInspectedFor
+    All
+    | AnyOf
+    | Not
+    | AddressIs
+    | RecipientsAre
+    | TextHas
+    | AttachmentIs
+    | Detected
+    | SizeIs
+    | TlsIs
+    | NotInspectedFor
+    | VerdictIs
+    | CelIs
 )
 
 
@@ -154,6 +211,8 @@ class Outcome:
     seconds: int = 0
     reviewers: tuple[str, ...] = ()
     on_expiry: str = ""
+    levels: int = 1
+    """A hold's reviewers, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +247,16 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     on_doubt: Mapping[Direction, Doubt] = field(default_factory=lambda: dict(DEFAULT_DOUBT))
     first_match: bool = False
+
+    @property
+    def asks_filters(self) -> bool:
+        """Whether a rule that is evaluated needs what the filters say."""
+        return any(
+            isinstance(p, VerdictIs) or (isinstance(p, CelIs) and p.program.asks_filters)
+            for rule in self.rules
+            if rule.mode != "draft"
+            for p in (*walk(rule.when), *walk(rule.unless))
+        )
 
 
 def walk(predicate: Predicate | None) -> list[Predicate]:
