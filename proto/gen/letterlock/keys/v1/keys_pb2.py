@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from letterlock.options.v1 import options_pb2 as letterlock_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dletterlock/keys/v1/keys.proto\x12\x12letterlock.keys.v1\x1a#letterlock/options/v1/options.proto\"$\n\x15GetPipelineKeyRequest\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\",\n\x16GetPipelineKeyResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\"$\n\x12GetTraceKeyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\")\n\x13GetTraceKeyResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\"!\n\x12\x43ompleteDayRequest\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\"\x15\n\x13\x43ompleteDayResponse\"T\n\x16RotateTenantKeyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12*\n\x03key\x18\x02 \x01(\x0e\x32\x1d.letterlock.keys.v1.TenantKey\"=\n\x17RotateTenantKeyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x11\n\trecipient\x18\x02 \x01(\t*U\n\tTenantKey\x12\x1a\n\x16TENANT_KEY_UNSPECIFIED\x10\x00\x12\x16\n\x12TENANT_KEY_ARCHIVE\x10\x01\x12\x14\n\x10TENANT_KEY_TRACE\x10\x02\x32\xb6\x04\n\nKeyService\x12\x9d\x01\n\x0eGetPipelineKey\x12).letterlock.keys.v1.GetPipelineKeyRequest\x1a*.letterlock.keys.v1.GetPipelineKeyResponse\"4\xaa\xbb\x18\x01\x07\xb2\xbb\x18\x06policy\xb2\xbb\x18\x08\x64\x65livery\xb2\xbb\x18\x07\x61rchive\xb2\xbb\x18\nencryption\x12\xa2\x01\n\x0bGetTraceKey\x12&.letterlock.keys.v1.GetTraceKeyRequest\x1a\'.letterlock.keys.v1.GetTraceKeyResponse\"B\xaa\xbb\x18\x01\x07\xb2\xbb\x18\x06policy\xb2\xbb\x18\nquarantine\xb2\xbb\x18\x08\x64\x65livery\xb2\xbb\x18\x07\x61rchive\xb2\xbb\x18\nencryption\x12p\n\x0b\x43ompleteDay\x12&.letterlock.keys.v1.CompleteDayRequest\x1a\'.letterlock.keys.v1.CompleteDayResponse\"\x10\xaa\xbb\x18\x01\x07\xb2\xbb\x18\x07\x61rchive\x12q\n\x0fRotateTenantKey\x12*.letterlock.keys.v1.RotateTenantKeyRequest\x1a+.letterlock.keys.v1.RotateTenantKeyResponse\"\x05\xaa\xbb\x18\x01\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dletterlock/keys/v1/keys.proto\x12\x12letterlock.keys.v1\x1a#letterlock/options/v1/options.proto\"2\n\x0fOpenHeldRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x0f\n\x07mail_id\x18\x02 \x01(\t\"!\n\x10OpenHeldResponse\x12\r\n\x05piece\x18\x01 \x01(\x0c\"$\n\x15GetPipelineKeyRequest\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\",\n\x16GetPipelineKeyResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\"$\n\x12GetTraceKeyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\")\n\x13GetTraceKeyResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\"!\n\x12\x43ompleteDayRequest\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\"\x15\n\x13\x43ompleteDayResponse\"T\n\x16RotateTenantKeyRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12*\n\x03key\x18\x02 \x01(\x0e\x32\x1d.letterlock.keys.v1.TenantKey\"=\n\x17RotateTenantKeyResponse\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x11\n\trecipient\x18\x02 \x01(\t*U\n\tTenantKey\x12\x1a\n\x16TENANT_KEY_UNSPECIFIED\x10\x00\x12\x16\n\x12TENANT_KEY_ARCHIVE\x10\x01\x12\x14\n\x10TENANT_KEY_TRACE\x10\x02\x32\xb6\x04\n\nKeyService\x12\x9d\x01\n\x0eGetPipelineKey\x12).letterlock.keys.v1.GetPipelineKeyRequest\x1a*.letterlock.keys.v1.GetPipelineKeyResponse\"4\xaa\xbb\x18\x01\x07\xb2\xbb\x18\x06policy\xb2\xbb\x18\x08\x64\x65livery\xb2\xbb\x18\x07\x61rchive\xb2\xbb\x18\nencryption\x12\xa2\x01\n\x0bGetTraceKey\x12&.letterlock.keys.v1.GetTraceKeyRequest\x1a\'.letterlock.keys.v1.GetTraceKeyResponse\"B\xaa\xbb\x18\x01\x07\xb2\xbb\x18\x06policy\xb2\xbb\x18\nquarantine\xb2\xbb\x18\x08\x64\x65livery\xb2\xbb\x18\x07\x61rchive\xb2\xbb\x18\nencryption\x12p\n\x0b\x43ompleteDay\x12&.letterlock.keys.v1.CompleteDayRequest\x1a\'.letterlock.keys.v1.CompleteDayResponse\"\x10\xaa\xbb\x18\x01\x07\xb2\xbb\x18\x07\x61rchive\x12q\n\x0fRotateTenantKey\x12*.letterlock.keys.v1.RotateTenantKeyRequest\x1a+.letterlock.keys.v1.RotateTenantKeyResponse\"\x05\xaa\xbb\x18\x01\x01\x32{\n\x0bHeldService\x12l\n\x08OpenHeld\x12#.letterlock.keys.v1.OpenHeldRequest\x1a$.letterlock.keys.v1.OpenHeldResponse\"\x13\xaa\xbb\x18\x01\x07\xb2\xbb\x18\nquarantine0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,24 +40,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KEYSERVICE'].methods_by_name['CompleteDay']._serialized_options = b'\252\273\030\001\007\262\273\030\007archive'
   _globals['_KEYSERVICE'].methods_by_name['RotateTenantKey']._loaded_options = None
   _globals['_KEYSERVICE'].methods_by_name['RotateTenantKey']._serialized_options = b'\252\273\030\001\001'
-  _globals['_TENANTKEY']._serialized_start=462
-  _globals['_TENANTKEY']._serialized_end=547
-  _globals['_GETPIPELINEKEYREQUEST']._serialized_start=90
-  _globals['_GETPIPELINEKEYREQUEST']._serialized_end=126
-  _globals['_GETPIPELINEKEYRESPONSE']._serialized_start=128
-  _globals['_GETPIPELINEKEYRESPONSE']._serialized_end=172
-  _globals['_GETTRACEKEYREQUEST']._serialized_start=174
-  _globals['_GETTRACEKEYREQUEST']._serialized_end=210
-  _globals['_GETTRACEKEYRESPONSE']._serialized_start=212
-  _globals['_GETTRACEKEYRESPONSE']._serialized_end=253
-  _globals['_COMPLETEDAYREQUEST']._serialized_start=255
-  _globals['_COMPLETEDAYREQUEST']._serialized_end=288
-  _globals['_COMPLETEDAYRESPONSE']._serialized_start=290
-  _globals['_COMPLETEDAYRESPONSE']._serialized_end=311
-  _globals['_ROTATETENANTKEYREQUEST']._serialized_start=313
-  _globals['_ROTATETENANTKEYREQUEST']._serialized_end=397
-  _globals['_ROTATETENANTKEYRESPONSE']._serialized_start=399
-  _globals['_ROTATETENANTKEYRESPONSE']._serialized_end=460
-  _globals['_KEYSERVICE']._serialized_start=550
-  _globals['_KEYSERVICE']._serialized_end=1116
+  _globals['_HELDSERVICE'].methods_by_name['OpenHeld']._loaded_options = None
+  _globals['_HELDSERVICE'].methods_by_name['OpenHeld']._serialized_options = b'\252\273\030\001\007\262\273\030\nquarantine'
+  _globals['_TENANTKEY']._serialized_start=549
+  _globals['_TENANTKEY']._serialized_end=634
+  _globals['_OPENHELDREQUEST']._serialized_start=90
+  _globals['_OPENHELDREQUEST']._serialized_end=140
+  _globals['_OPENHELDRESPONSE']._serialized_start=142
+  _globals['_OPENHELDRESPONSE']._serialized_end=175
+  _globals['_GETPIPELINEKEYREQUEST']._serialized_start=177
+  _globals['_GETPIPELINEKEYREQUEST']._serialized_end=213
+  _globals['_GETPIPELINEKEYRESPONSE']._serialized_start=215
+  _globals['_GETPIPELINEKEYRESPONSE']._serialized_end=259
+  _globals['_GETTRACEKEYREQUEST']._serialized_start=261
+  _globals['_GETTRACEKEYREQUEST']._serialized_end=297
+  _globals['_GETTRACEKEYRESPONSE']._serialized_start=299
+  _globals['_GETTRACEKEYRESPONSE']._serialized_end=340
+  _globals['_COMPLETEDAYREQUEST']._serialized_start=342
+  _globals['_COMPLETEDAYREQUEST']._serialized_end=375
+  _globals['_COMPLETEDAYRESPONSE']._serialized_start=377
+  _globals['_COMPLETEDAYRESPONSE']._serialized_end=398
+  _globals['_ROTATETENANTKEYREQUEST']._serialized_start=400
+  _globals['_ROTATETENANTKEYREQUEST']._serialized_end=484
+  _globals['_ROTATETENANTKEYRESPONSE']._serialized_start=486
+  _globals['_ROTATETENANTKEYRESPONSE']._serialized_end=547
+  _globals['_KEYSERVICE']._serialized_start=637
+  _globals['_KEYSERVICE']._serialized_end=1203
+  _globals['_HELDSERVICE']._serialized_start=1205
+  _globals['_HELDSERVICE']._serialized_end=1328
 # @@protoc_insertion_point(module_scope)

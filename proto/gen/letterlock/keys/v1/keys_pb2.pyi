@@ -17,6 +17,20 @@ TENANT_KEY_UNSPECIFIED: TenantKey
 TENANT_KEY_ARCHIVE: TenantKey
 TENANT_KEY_TRACE: TenantKey
 
+class OpenHeldRequest(_message.Message):
+    __slots__ = ("tenant", "mail_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MAIL_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    mail_id: str
+    def __init__(self, tenant: _Optional[str] = ..., mail_id: _Optional[str] = ...) -> None: ...
+
+class OpenHeldResponse(_message.Message):
+    __slots__ = ("piece",)
+    PIECE_FIELD_NUMBER: _ClassVar[int]
+    piece: bytes
+    def __init__(self, piece: _Optional[bytes] = ...) -> None: ...
+
 class GetPipelineKeyRequest(_message.Message):
     __slots__ = ("day",)
     DAY_FIELD_NUMBER: _ClassVar[int]

@@ -230,3 +230,79 @@ class KeyService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class HeldServiceStub:
+    """Content of held mail for its reviewers: quarantine has no key to it, and asks after the audit log has the reading.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.OpenHeld = channel.unary_stream(
+                '/letterlock.keys.v1.HeldService/OpenHeld',
+                request_serializer=letterlock_dot_keys_dot_v1_dot_keys__pb2.OpenHeldRequest.SerializeToString,
+                response_deserializer=letterlock_dot_keys_dot_v1_dot_keys__pb2.OpenHeldResponse.FromString,
+                _registered_method=True)
+
+
+class HeldServiceServicer:
+    """Content of held mail for its reviewers: quarantine has no key to it, and asks after the audit log has the reading.
+    """
+
+    def OpenHeld(self, request, context):
+        """The mail as it was received, in pieces. Reads only. NOT_FOUND for none, or one whose key is destroyed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_HeldServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'OpenHeld': grpc.unary_stream_rpc_method_handler(
+                    servicer.OpenHeld,
+                    request_deserializer=letterlock_dot_keys_dot_v1_dot_keys__pb2.OpenHeldRequest.FromString,
+                    response_serializer=letterlock_dot_keys_dot_v1_dot_keys__pb2.OpenHeldResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'letterlock.keys.v1.HeldService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('letterlock.keys.v1.HeldService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class HeldService:
+    """Content of held mail for its reviewers: quarantine has no key to it, and asks after the audit log has the reading.
+    """
+
+    @staticmethod
+    def OpenHeld(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/letterlock.keys.v1.HeldService/OpenHeld',
+            letterlock_dot_keys_dot_v1_dot_keys__pb2.OpenHeldRequest.SerializeToString,
+            letterlock_dot_keys_dot_v1_dot_keys__pb2.OpenHeldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -228,3 +228,19 @@ class ReplayWhyResponse(_message.Message):
     differences: _containers.RepeatedScalarFieldContainer[str]
     not_replayed: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, same: _Optional[bool] = ..., differences: _Optional[_Iterable[str]] = ..., not_replayed: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class InspectRequest(_message.Message):
+    __slots__ = ("tenant", "mail_id")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    MAIL_ID_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    mail_id: str
+    def __init__(self, tenant: _Optional[str] = ..., mail_id: _Optional[str] = ...) -> None: ...
+
+class InspectResponse(_message.Message):
+    __slots__ = ("decision", "malware")
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    MALWARE_FIELD_NUMBER: _ClassVar[int]
+    decision: _mail_pb2.Decision
+    malware: bool
+    def __init__(self, decision: _Optional[_Union[_mail_pb2.Decision, _Mapping]] = ..., malware: _Optional[bool] = ...) -> None: ...

@@ -79,6 +79,11 @@ class PolicyServiceStub:
                 request_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyRequest.SerializeToString,
                 response_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyResponse.FromString,
                 _registered_method=True)
+        self.Inspect = channel.unary_unary(
+                '/letterlock.policy.v1.PolicyService/Inspect',
+                request_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectRequest.SerializeToString,
+                response_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectResponse.FromString,
+                _registered_method=True)
 
 
 class PolicyServiceServicer:
@@ -153,6 +158,14 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Inspect(self, request, context):
+        """What the policy in force decides today for a stored mail, before it is released from a hold. Policy reads the
+        mail itself. Nothing is kept and nothing is sent. NOT_FOUND for none, or one whose key is destroyed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -200,6 +213,11 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ReplayWhy,
                     request_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyRequest.FromString,
                     response_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyResponse.SerializeToString,
+            ),
+            'Inspect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Inspect,
+                    request_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectRequest.FromString,
+                    response_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -445,6 +463,33 @@ class PolicyService:
             '/letterlock.policy.v1.PolicyService/ReplayWhy',
             letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyRequest.SerializeToString,
             letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Inspect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.policy.v1.PolicyService/Inspect',
+            letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectRequest.SerializeToString,
+            letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,81 @@ class HoldServiceStub:
                 request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReturnHoldRequest.SerializeToString,
                 response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReturnHoldResponse.FromString,
                 _registered_method=True)
+        self.ForwardHold = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/ForwardHold',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ForwardHoldRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ForwardHoldResponse.FromString,
+                _registered_method=True)
+        self.SealHold = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/SealHold',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SealHoldRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SealHoldResponse.FromString,
+                _registered_method=True)
+        self.CancelHold = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/CancelHold',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.CancelHoldRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.CancelHoldResponse.FromString,
+                _registered_method=True)
+        self.ClaimHold = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/ClaimHold',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClaimHoldRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClaimHoldResponse.FromString,
+                _registered_method=True)
+        self.UnclaimHold = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/UnclaimHold',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.UnclaimHoldRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.UnclaimHoldResponse.FromString,
+                _registered_method=True)
+        self.NoteHold = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/NoteHold',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.NoteHoldRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.NoteHoldResponse.FromString,
+                _registered_method=True)
+        self.RequestRelease = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/RequestRelease',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.RequestReleaseRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.RequestReleaseResponse.FromString,
+                _registered_method=True)
+        self.ReadHold = channel.unary_stream(
+                '/letterlock.quarantine.v1.HoldService/ReadHold',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReadHoldRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReadHoldResponse.FromString,
+                _registered_method=True)
+        self.ListSenders = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/ListSenders',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListSendersRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListSendersResponse.FromString,
+                _registered_method=True)
+        self.SetSender = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/SetSender',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetSenderRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetSenderResponse.FromString,
+                _registered_method=True)
+        self.ListDeputies = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/ListDeputies',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListDeputiesRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListDeputiesResponse.FromString,
+                _registered_method=True)
+        self.SetDeputy = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/SetDeputy',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetDeputyRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetDeputyResponse.FromString,
+                _registered_method=True)
+        self.ClearDeputy = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/ClearDeputy',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClearDeputyRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClearDeputyResponse.FromString,
+                _registered_method=True)
+        self.DescribeLink = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/DescribeLink',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.DescribeLinkRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.DescribeLinkResponse.FromString,
+                _registered_method=True)
+        self.ActByLink = channel.unary_unary(
+                '/letterlock.quarantine.v1.HoldService/ActByLink',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ActByLinkRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ActByLinkResponse.FromString,
+                _registered_method=True)
 
 
 class HoldServiceServicer:
@@ -104,6 +179,117 @@ class HoldServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForwardHold(self, request, context):
+        """Sends the mail to another address instead of its recipients. Otherwise as ReleaseHold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SealHold(self, request, context):
+        """Lets the mail go on its way encrypted: as a ZIP, a PDF or links. Otherwise as ReleaseHold.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelHold(self, request, context):
+        """Takes the mail back, by its sender where the rule leaves it to them, or while a rule delays it. It reaches
+        nobody. Idempotent; FAILED_PRECONDITION when it was decided otherwise or has left.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClaimHold(self, request, context):
+        """Keeps the others from deciding it for a while. Claiming again makes it longer. FAILED_PRECONDITION when another
+        has claimed it and `take_over` is not given; what is taken over is recorded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnclaimHold(self, request, context):
+        """Ends the caller's claim. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def NoteHold(self, request, context):
+        """Leaves the mail pending, with a note in its record. Not idempotent: each call is a note.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RequestRelease(self, request, context):
+        """Asks the reviewers for a mail that is held from the caller, who is one of its recipients. The first request of a
+        recipient tells the reviewers; a repetition changes nothing. NOT_FOUND for a mail that is not to the caller.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadHold(self, request, context):
+        """The mail as it was received, in pieces, for whom it is routed to. The audit log has who reads what before the first
+        piece is sent; UNAVAILABLE when it cannot be written.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSenders(self, request, context):
+        """Senders that reviewers allowed or blocked. Reads only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetSender(self, request, context):
+        """Allows or blocks the sender of a hold, or takes that back. Allowing never lets malware through. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeputies(self, request, context):
+        """Who stands in for whom, as far as it concerns the caller. Reads only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetDeputy(self, request, context):
+        """Names the reviewer who stands in for the caller, in place of another. INVALID_ARGUMENT for who is no reviewer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearDeputy(self, request, context):
+        """Nobody stands in for the caller any more. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeLink(self, request, context):
+        """What a link in a notice would do, without doing it. Reads only; NOT_FOUND for a link that is not ours, is over, or
+        was used. The token in it is all the right there is: it names person, mail and action.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActByLink(self, request, context):
+        """Does what the link says, once, in the name of the person it was sent to. Errors as DescribeLink, and those of the
+        action.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HoldServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -131,6 +317,81 @@ def add_HoldServiceServicer_to_server(servicer, server):
                     servicer.ReturnHold,
                     request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReturnHoldRequest.FromString,
                     response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReturnHoldResponse.SerializeToString,
+            ),
+            'ForwardHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForwardHold,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ForwardHoldRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ForwardHoldResponse.SerializeToString,
+            ),
+            'SealHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.SealHold,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SealHoldRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SealHoldResponse.SerializeToString,
+            ),
+            'CancelHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelHold,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.CancelHoldRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.CancelHoldResponse.SerializeToString,
+            ),
+            'ClaimHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClaimHold,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClaimHoldRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClaimHoldResponse.SerializeToString,
+            ),
+            'UnclaimHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnclaimHold,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.UnclaimHoldRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.UnclaimHoldResponse.SerializeToString,
+            ),
+            'NoteHold': grpc.unary_unary_rpc_method_handler(
+                    servicer.NoteHold,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.NoteHoldRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.NoteHoldResponse.SerializeToString,
+            ),
+            'RequestRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestRelease,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.RequestReleaseRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.RequestReleaseResponse.SerializeToString,
+            ),
+            'ReadHold': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadHold,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReadHoldRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReadHoldResponse.SerializeToString,
+            ),
+            'ListSenders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSenders,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListSendersRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListSendersResponse.SerializeToString,
+            ),
+            'SetSender': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSender,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetSenderRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetSenderResponse.SerializeToString,
+            ),
+            'ListDeputies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeputies,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListDeputiesRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListDeputiesResponse.SerializeToString,
+            ),
+            'SetDeputy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetDeputy,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetDeputyRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetDeputyResponse.SerializeToString,
+            ),
+            'ClearDeputy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearDeputy,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClearDeputyRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClearDeputyResponse.SerializeToString,
+            ),
+            'DescribeLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeLink,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.DescribeLinkRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.DescribeLinkResponse.SerializeToString,
+            ),
+            'ActByLink': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActByLink,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ActByLinkRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ActByLinkResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -270,6 +531,619 @@ class HoldService:
             '/letterlock.quarantine.v1.HoldService/ReturnHold',
             letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReturnHoldRequest.SerializeToString,
             letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReturnHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForwardHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/ForwardHold',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ForwardHoldRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ForwardHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SealHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/SealHold',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SealHoldRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SealHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/CancelHold',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.CancelHoldRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.CancelHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClaimHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/ClaimHold',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClaimHoldRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClaimHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnclaimHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/UnclaimHold',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.UnclaimHoldRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.UnclaimHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def NoteHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/NoteHold',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.NoteHoldRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.NoteHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/RequestRelease',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.RequestReleaseRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.RequestReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadHold(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/ReadHold',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReadHoldRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ReadHoldResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSenders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/ListSenders',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListSendersRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListSendersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSender(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/SetSender',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetSenderRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetSenderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeputies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/ListDeputies',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListDeputiesRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListDeputiesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetDeputy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/SetDeputy',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetDeputyRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetDeputyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearDeputy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/ClearDeputy',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClearDeputyRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ClearDeputyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/DescribeLink',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.DescribeLinkRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.DescribeLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActByLink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.HoldService/ActByLink',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ActByLinkRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ActByLinkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class NoticeServiceStub:
+    """The words of notices: those that come with the system, and a tenant's own in their place.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListTemplates = channel.unary_unary(
+                '/letterlock.quarantine.v1.NoticeService/ListTemplates',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListTemplatesRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListTemplatesResponse.FromString,
+                _registered_method=True)
+        self.GetTemplate = channel.unary_unary(
+                '/letterlock.quarantine.v1.NoticeService/GetTemplate',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.GetTemplateRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.GetTemplateResponse.FromString,
+                _registered_method=True)
+        self.SetTemplate = channel.unary_unary(
+                '/letterlock.quarantine.v1.NoticeService/SetTemplate',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetTemplateRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetTemplateResponse.FromString,
+                _registered_method=True)
+        self.ResetTemplate = channel.unary_unary(
+                '/letterlock.quarantine.v1.NoticeService/ResetTemplate',
+                request_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ResetTemplateRequest.SerializeToString,
+                response_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ResetTemplateResponse.FromString,
+                _registered_method=True)
+
+
+class NoticeServiceServicer:
+    """The words of notices: those that come with the system, and a tenant's own in their place.
+    """
+
+    def ListTemplates(self, request, context):
+        """Every notice in every language, with the words in force. Reads only.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTemplate(self, request, context):
+        """One notice. Reads only. INVALID_ARGUMENT for a name that is none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetTemplate(self, request, context):
+        """Puts a tenant's words in force. INVALID_ARGUMENT for fields that the notice has not, and for too much.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetTemplate(self, request, context):
+        """Goes back to the words that come with the system. NOT_FOUND when those are in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_NoticeServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListTemplates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTemplates,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListTemplatesRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListTemplatesResponse.SerializeToString,
+            ),
+            'GetTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTemplate,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.GetTemplateRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.GetTemplateResponse.SerializeToString,
+            ),
+            'SetTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetTemplate,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetTemplateRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetTemplateResponse.SerializeToString,
+            ),
+            'ResetTemplate': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetTemplate,
+                    request_deserializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ResetTemplateRequest.FromString,
+                    response_serializer=letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ResetTemplateResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'letterlock.quarantine.v1.NoticeService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('letterlock.quarantine.v1.NoticeService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class NoticeService:
+    """The words of notices: those that come with the system, and a tenant's own in their place.
+    """
+
+    @staticmethod
+    def ListTemplates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.NoticeService/ListTemplates',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListTemplatesRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ListTemplatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.NoticeService/GetTemplate',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.GetTemplateRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.GetTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.NoticeService/SetTemplate',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetTemplateRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.SetTemplateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetTemplate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.quarantine.v1.NoticeService/ResetTemplate',
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ResetTemplateRequest.SerializeToString,
+            letterlock_dot_quarantine_dot_v1_dot_quarantine__pb2.ResetTemplateResponse.FromString,
             options,
             channel_credentials,
             insecure,
