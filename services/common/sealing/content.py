@@ -29,9 +29,9 @@ _THREAD = 256 * 1024
 KINDS = frozenset({"sealed", "changed", "pdf", "link"})
 
 
-def content_key(tenant: TenantId, mail_id: MailId, leg: int) -> str:
-    """Where the content of a leg is."""
-    return f"{tenant}/content/{mail_id}/{leg}"
+def content_key(tenant: TenantId, mail_id: MailId, leg: int, variant: int = 0) -> str:
+    """Where the content of a leg is; a further one for some of its recipients has a `variant` from 1."""
+    return f"{tenant}/content/{mail_id}/{leg}" + (f".{variant}" if variant else "")
 
 
 def seal_content(header: mail_pb2.ContentHeader, raw: bytes, *, recipients: Sequence[str], signer: Signer) -> bytes:
@@ -47,7 +47,14 @@ def seal_content(header: mail_pb2.ContentHeader, raw: bytes, *, recipients: Sequ
 
 
 def open_content(
-    data: bytes, *, identities: Sequence[str], writers: Writers, tenant: TenantId, mail_id: MailId, leg: int
+    data: bytes,
+    *,
+    identities: Sequence[str],
+    writers: Writers,
+    tenant: TenantId,
+    mail_id: MailId,
+    leg: int,
+    variant: int = 0,
 ) -> tuple[mail_pb2.ContentHeader, bytes]:
     """Header and bytes; raises `Corrupt` unless everything fits the key it was read from, `age.NoKey`."""
     head, proof, rest = mailobject.disclose(data, _MAGIC, identities)
@@ -57,7 +64,8 @@ def open_content(
     except DecodeError as error:
         raise Corrupt("header is malformed") from error
     writers.verify(header.writer, proof, _signed(header, head), kind="content")
-    if (header.tenant, header.mail_id, header.leg) != (tenant, mail_id, leg) or header.kind not in KINDS:
+    named = (header.tenant, header.mail_id, header.leg, header.variant)
+    if named != (tenant, mail_id, leg, variant) or header.kind not in KINDS:
         raise Corrupt("content is another leg's")
     raw = rest(header.size)
     if not hmac.compare_digest(hashlib.sha256(raw).digest(), header.sha256):
@@ -76,18 +84,26 @@ async def write_content(
         return seal_content(header, raw, recipients=recipients, signer=signer)
 
     data = await asyncio.to_thread(work) if len(raw) > _THREAD else work()
-    await objects.create(content_key(tenant, mail_id, header.leg), data)
+    await objects.create(content_key(tenant, mail_id, header.leg, header.variant), data)
 
 
 async def read_content(
-    objects: ObjectStore, identities: Identities, writers: Writers, tenant: TenantId, mail_id: MailId, leg: int
+    objects: ObjectStore,
+    identities: Identities,
+    writers: Writers,
+    tenant: TenantId,
+    mail_id: MailId,
+    leg: int,
+    variant: int = 0,
 ) -> tuple[mail_pb2.ContentHeader, bytes]:
     """The content of a leg with the pipeline's key; raises `NotFound` (none, or the key is destroyed), `Corrupt`."""
-    data = await objects.get(content_key(tenant, mail_id, leg))
+    data = await objects.get(content_key(tenant, mail_id, leg, variant))
     keys = list(await identities.pipeline(mail_id.day))
 
     def work() -> tuple[mail_pb2.ContentHeader, bytes]:
-        return open_content(data, identities=keys, writers=writers, tenant=tenant, mail_id=mail_id, leg=leg)
+        return open_content(
+            data, identities=keys, writers=writers, tenant=tenant, mail_id=mail_id, leg=leg, variant=variant
+        )
 
     return await asyncio.to_thread(work) if len(data) > _THREAD else work()
 

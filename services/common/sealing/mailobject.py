@@ -136,7 +136,8 @@ class _Named(Protocol):
 
 
 def _kind(header: mail_pb2.ObjectHeader) -> Kind:
-    return "system" if header.envelope.origin == "system" else "mail"
+    origin = header.envelope.origin
+    return "secret" if origin == "system-secret" else "system" if origin == "system" else "mail"
 
 
 def _seal(

@@ -347,7 +347,7 @@ class ObjectHeader(_message.Message):
     def __init__(self, tenant: _Optional[str] = ..., mail_id: _Optional[str] = ..., envelope: _Optional[_Union[Envelope, _Mapping]] = ..., decision: _Optional[_Union[Decision, _Mapping]] = ..., blob: _Optional[bool] = ..., writer: _Optional[str] = ...) -> None: ...
 
 class ContentHeader(_message.Message):
-    __slots__ = ("tenant", "mail_id", "leg", "kind", "reason", "rules", "manifest", "writer", "size", "sha256", "recipients")
+    __slots__ = ("tenant", "mail_id", "leg", "kind", "reason", "rules", "manifest", "writer", "size", "sha256", "recipients", "variant", "variants")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     MAIL_ID_FIELD_NUMBER: _ClassVar[int]
     LEG_FIELD_NUMBER: _ClassVar[int]
@@ -359,6 +359,8 @@ class ContentHeader(_message.Message):
     SIZE_FIELD_NUMBER: _ClassVar[int]
     SHA256_FIELD_NUMBER: _ClassVar[int]
     RECIPIENTS_FIELD_NUMBER: _ClassVar[int]
+    VARIANT_FIELD_NUMBER: _ClassVar[int]
+    VARIANTS_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     mail_id: str
     leg: int
@@ -370,4 +372,6 @@ class ContentHeader(_message.Message):
     size: int
     sha256: bytes
     recipients: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, tenant: _Optional[str] = ..., mail_id: _Optional[str] = ..., leg: _Optional[int] = ..., kind: _Optional[str] = ..., reason: _Optional[str] = ..., rules: _Optional[_Iterable[str]] = ..., manifest: _Optional[bytes] = ..., writer: _Optional[str] = ..., size: _Optional[int] = ..., sha256: _Optional[bytes] = ..., recipients: _Optional[_Iterable[int]] = ...) -> None: ...
+    variant: int
+    variants: int
+    def __init__(self, tenant: _Optional[str] = ..., mail_id: _Optional[str] = ..., leg: _Optional[int] = ..., kind: _Optional[str] = ..., reason: _Optional[str] = ..., rules: _Optional[_Iterable[str]] = ..., manifest: _Optional[bytes] = ..., writer: _Optional[str] = ..., size: _Optional[int] = ..., sha256: _Optional[bytes] = ..., recipients: _Optional[_Iterable[int]] = ..., variant: _Optional[int] = ..., variants: _Optional[int] = ...) -> None: ...
