@@ -198,7 +198,7 @@ def _text(head: bytes, content: bytes) -> str:
         return "ics"
     if start.startswith(b"begin:vcard"):
         return "vcf"
-    if start.startswith(b"<?xml") or start.startswith(b"<svg"):
+    if start.startswith((b"<?xml", b"<svg")):
         if b"<html" in start:
             return "html"
         return "svg" if b"<svg" in start else "xml"
