@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import subprocess
+from pathlib import Path
 
 import pyrage
 import pytest
@@ -108,3 +112,19 @@ def test_recipient_follows_from_identity() -> None:
     assert age.recipient_of(PAIRS[0][0]) == PAIRS[0][1]
     with pytest.raises(InvalidInput):
         age.recipient_of("AGE-SECRET-KEY-1NO")
+
+
+@pytest.mark.skipif(shutil.which("age") is None, reason="age's own program is not installed")
+@pytest.mark.parametrize("size", [0, 1, age.CHUNK - 1, age.CHUNK, age.CHUNK + 1, 1_000_000])
+def test_ages_own_program_opens_ours_and_we_open_its(tmp_path: Path, size: int) -> None:
+    """The format is age's, not ours: either side reads the other's files."""
+    (one, first), (two, second) = age.generate(), age.generate()
+    data = os.urandom(size)
+    sealed = tmp_path / "sealed.age"
+    sealed.write_bytes(age.encrypt(data, [first, second]))
+    for identity in (one, two):
+        key = tmp_path / "key"
+        key.write_text(identity + "\n")
+        assert subprocess.run(["age", "-d", "-i", key, sealed], capture_output=True, check=True).stdout == data
+    theirs = subprocess.run(["age", "-r", first, "-r", second], input=data, capture_output=True, check=True).stdout
+    assert age.decrypt(theirs, [two]) == data
