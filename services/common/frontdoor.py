@@ -31,6 +31,7 @@ AREAS: Mapping[str, str] = {
     "delivery": "delivery",
     "archive": "archive",
     "keys": "encryption",
+    "encryption": "encryption",
 }
 """`letterlock.<area>.v1`: the service that answers it."""
 _REFLECTION = "grpc.reflection."
