@@ -44,13 +44,18 @@ def s3_server() -> Iterator[str]:
 
 def use_s3(monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     """Point the provider's own variables at the server."""
-    for name, value in {
+    for name, value in s3_settings(endpoint).items():
+        monkeypatch.setenv(name, value)
+
+
+def s3_settings(endpoint: str) -> dict[str, str]:
+    """The provider's own variables for the server."""
+    return {
         "AWS_ENDPOINT_URL": endpoint,
         "AWS_ACCESS_KEY_ID": "test",
         "AWS_SECRET_ACCESS_KEY": "test",
         "AWS_REGION": "us-east-1",
-    }.items():
-        monkeypatch.setenv(name, value)
+    }
 
 
 def new_bucket(endpoint: str) -> str:

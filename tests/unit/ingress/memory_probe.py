@@ -1,4 +1,4 @@
-"""An ingress over the local store in a process of its own that says what it weighs: run by `test_memory.py`.
+"""An ingress over the store at a URL in a process of its own that says what it weighs: run by `test_memory.py`.
 
 Prints its port; then for each line on stdin prints the peak of the resident
 set since the line before and the resident set now, in KiB.
@@ -47,10 +47,10 @@ def _weigh() -> tuple[int, int]:
     return int(status["VmHWM"].split()[0]), int(status["VmRSS"].split()[0])
 
 
-async def _main(folder: str) -> None:
+async def _main(store: str) -> None:
     keys, policy = FakeKeys(), _Policy()
     receiver = Receiver(
-        objects=open_store(f"file://{folder}"),
+        objects=open_store(store),
         keys=SealTo(keys.public),
         signer=keys.signer("ingress"),
         decider=policy,
