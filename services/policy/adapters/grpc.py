@@ -45,20 +45,22 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
     async def Apply(self, request: policy_pb2.ApplyRequest, context: Any) -> policy_pb2.ApplyResponse:
         """Check, then put in force."""
         tenant = rpc.tenant(request.tenant)
-        stored, changed = await self._revisions.apply(
+        stored, changed, warnings = await self._revisions.apply(
             tenant,
             _bounded(request.document),
             expected=request.expected_revision if request.HasField("expected_revision") else None,
             note=request.note,
             actor=_actor(),
         )
-        return policy_pb2.ApplyResponse(revision=_revision(stored), changed=changed)
+        return policy_pb2.ApplyResponse(revision=_revision(stored), changed=changed, warnings=wire.mistakes(warnings))
 
     async def Check(self, request: policy_pb2.CheckRequest, context: Any) -> policy_pb2.CheckResponse:
         """Say what is wrong."""
         checked = await self._revisions.check(rpc.tenant(request.tenant), _bounded(request.document), request.groups)
         return policy_pb2.CheckResponse(
-            mistakes=wire.mistakes(checked.mistakes), rules=len(checked.policy.rules) if checked.policy else 0
+            mistakes=wire.mistakes(checked.mistakes),
+            rules=len(checked.policy.rules) if checked.policy else 0,
+            warnings=wire.mistakes(checked.warnings),
         )
 
     async def History(self, request: policy_pb2.HistoryRequest, context: Any) -> policy_pb2.HistoryResponse:
@@ -99,6 +101,15 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
         envelope = self._envelope(tenant, request, raw)
         decision = await self._decider(envelope, raw, queued=False, timeout=_TRACE_SECONDS, draft=draft)
         return policy_pb2.TraceResponse(decision=decision)
+
+    async def Lint(self, request: policy_pb2.LintRequest, context: Any) -> policy_pb2.LintResponse:
+        """What is doubtful in a draft, or in the newest revision."""
+        tenant = rpc.tenant(request.tenant)
+        document = _bounded(request.document) or (await self._revisions.get(tenant)).text
+        checked = await self._revisions.check(tenant, document)
+        return policy_pb2.LintResponse(
+            findings=wire.mistakes(checked.warnings), mistakes=wire.mistakes(checked.mistakes)
+        )
 
     def _running(self, tenant: TenantId) -> int:
         known = rpc.directory().tenant(tenant)

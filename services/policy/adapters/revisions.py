@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,10 @@ from services.common import log
 from services.common.control import Control, Document
 from services.common.errors import Conflict, Corrupt, InvalidInput, NotFound, Unavailable
 from services.common.ids import TenantId
+from services.policy.adapters.cel import compile_expression
 from services.policy.core.document import Checked, parse
+from services.policy.core.known import Known
+from services.policy.core.lint import lint
 from services.policy.core.message import Direction
 from services.policy.core.rules import Policy
 from services.policy.core.tree import Mistake
@@ -54,8 +57,8 @@ class Stored:
 class Revisions:
     """The tenants' policies over `control`; serves as the port `Policies`."""
 
-    def __init__(self, control: Control, *, cached: int) -> None:
-        self._control, self._cached = control, cached
+    def __init__(self, control: Control, *, cached: int, filters: frozenset[str] = frozenset()) -> None:
+        self._control, self._cached, self._filters = control, cached, filters
         self._compiled: OrderedDict[TenantId, InForce] = OrderedDict()
 
     def current(self, tenant: TenantId) -> InForce:
@@ -65,8 +68,9 @@ class Revisions:
             return _NONE
         compiled = self._compiled.get(tenant)
         if compiled is None or compiled.revision != known.policy_revision:
-            # Groups were checked when it was applied; one deleted since is empty, and the rest still holds.
-            policy = parse(str(known.policy.get("document", ""))).policy
+            # Groups and filters were checked when it was applied; a group deleted since is empty, a filter taken away
+            # since is unknown, and the rest still holds.
+            policy = parse(str(known.policy.get("document", "")), Known(compile=compile_expression)).policy
             if policy is None:
                 _log.error("policy.unusable", tenant=tenant, revision=known.policy_revision)
                 raise Unavailable("the policy in force cannot be used by this version", tenant=tenant)
@@ -91,8 +95,9 @@ class Revisions:
 
     async def check(self, tenant: TenantId, text: str, groups: Iterable[str] = ()) -> Checked:
         """What is wrong with a document for this tenant: its groups are read from the store, `groups` will come."""
-        known = {d.key for d in await self._control.store.list(tenant, "group") if d.value is not None}
-        return await asyncio.to_thread(parse, text, groups=frozenset({*known, *groups}))
+        present = {d.key for d in await self._control.store.list(tenant, "group") if d.value is not None}
+        known = Known(frozenset({*present, *groups}), self._filters, compile=compile_expression)
+        return await asyncio.to_thread(_checked, text, known)
 
     async def get(self, tenant: TenantId, number: int = 0) -> Stored:
         """A revision, by default the newest; raises `NotFound`."""
@@ -103,8 +108,8 @@ class Revisions:
 
     async def apply(
         self, tenant: TenantId, text: str, *, expected: int | None, note: str, actor: str
-    ) -> tuple[Stored, bool]:
-        """The newest revision, and whether it is new; raises `Refused` or `Conflict`."""
+    ) -> tuple[Stored, bool, tuple[Mistake, ...]]:
+        """The newest revision, whether it is new, and what is doubtful in it; raises `Refused` or `Conflict`."""
         checked = await self.check(tenant, text)
         if checked.policy is None:
             raise Refused(checked.mistakes)
@@ -115,7 +120,7 @@ class Revisions:
         if expected is not None and expected != (newest.number if newest else 0):
             raise Conflict("another revision is the newest", public="another revision is the newest: read it again")
         if newest is not None and newest.text == text:
-            return newest, False
+            return newest, False, checked.warnings
         value = {
             "document": text,
             "note": note[:1000],
@@ -126,7 +131,7 @@ class Revisions:
             tenant, KIND, KEY, value, expected=newest.number if newest else None, actor=actor
         )
         _log.info("policy.applied", tenant=tenant, revision=number, rules=value["rules"])
-        return await self.get(tenant, number), True
+        return await self.get(tenant, number), True, checked.warnings
 
     async def history(self, tenant: TenantId) -> list[Stored]:
         """Every revision, newest first."""
@@ -138,6 +143,11 @@ class Revisions:
         old = await self.get(tenant, number)
         words = f"rollback to {number}" + (f": {note}" if note else "")
         return (await self.apply(tenant, old.text, expected=None, note=words, actor=actor))[0]
+
+
+def _checked(text: str, known: Known) -> Checked:
+    checked = parse(text, known)
+    return checked if checked.policy is None else replace(checked, warnings=lint(checked.policy))
 
 
 def _stored(document: Document, value: Mapping[str, Any]) -> Stored:

@@ -97,6 +97,7 @@ def coverage(message: Message) -> mail_pb2.Coverage:
     told = mail_pb2.Coverage(complete=not message.not_inspected, parts=message.parts)
     for part in message.not_inspected[:_MAX_NOT_INSPECTED]:
         told.not_inspected.add(part=part.part, reason=part.reason)
+    told.ambiguities.extend(message.ambiguities[:_MAX_NOT_INSPECTED])
     return told
 
 
@@ -124,6 +125,7 @@ def _leg(leg: Leg) -> mail_pb2.Leg:
         reviewers=treatment.reviewers,
         on_expiry=treatment.on_expiry,
         redirect=treatment.redirect,
+        levels=treatment.levels if treatment.disposition == "hold" else 0,
     )
     for change in treatment.transforms:
         made.transforms.add(kind=change.kind, rule=change.rule, settings=change.settings.encode())

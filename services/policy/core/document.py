@@ -14,11 +14,16 @@ from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from services.policy.core import never, outcomes, predicates
+from services.policy.core.known import Known
 from services.policy.core.message import Direction
-from services.policy.core.rules import DEFAULT_DOUBT, Doubt, Mode, Policy, Rule, Schedule
+from services.policy.core.rules import DEFAULT_DOUBT, CelIs, Doubt, Mode, Policy, Rule, Schedule, TextHas, walk
 from services.policy.core.tree import Bad, Mistake, Notes, Value, load
 
 MAX_RULES = 500
+MAX_PATTERNS = 1000
+MAX_PATTERN_TEXT = 64 * 1024
+MAX_EXPRESSIONS = 10_000
+"""Characters of all expressions of a document."""
 _DIRECTIONS: tuple[Direction, ...] = ("inbound", "outbound", "internal")
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
@@ -32,15 +37,17 @@ class Checked:
 
     policy: Policy | None
     mistakes: tuple[Mistake, ...] = ()
+    warnings: tuple[Mistake, ...] = ()
+    """What is doubtful in a policy that may be applied (`lint.py`)."""
 
 
-def parse(text: str, *, groups: frozenset[str] | None = None) -> Checked:
-    """Read and check a document; never raises. `groups` are those of the tenant, None when unknown."""
+def parse(text: str, known: Known | None = None) -> Checked:
+    """Read and check a document against what is known of the tenant; never raises."""
     notes = Notes()
     policy = None
     try:
         tree = load(text, notes)
-        policy = _document(tree, groups) if tree is not None else None
+        policy = _document(tree, known or Known()) if tree is not None else None
     except Bad:
         pass
     except RecursionError:
@@ -51,7 +58,7 @@ def parse(text: str, *, groups: frozenset[str] | None = None) -> Checked:
     return Checked(policy)
 
 
-def _document(tree: Value, groups: frozenset[str] | None) -> Policy:
+def _document(tree: Value, known: Known) -> Policy:
     keys = tree.mapping()
     for key, value in keys.items():
         if key not in ("version", "on_doubt", "match", "rules"):
@@ -84,7 +91,7 @@ def _document(tree: Value, groups: frozenset[str] | None) -> Policy:
     seen: dict[str, int] = {}
     for order, item in enumerate(listed.plain):
         try:
-            rule = _rule(item, order, groups)
+            rule = _rule(item, order, known)
         except Bad:
             continue
         if rule.id in seen:
@@ -93,20 +100,32 @@ def _document(tree: Value, groups: frozenset[str] | None) -> Policy:
         if reason := never.reason(rule):
             item.mistake(f"the rule {rule.id!r} can never match: {reason}")
         rules.append(rule)
+    _check_budget(listed, rules)
     ordered = sorted(rules, key=lambda r: (-r.priority, r.order))
     return Policy(tuple(ordered), on_doubt, first_match)
 
 
-def _rule(item: Value, order: int, groups: frozenset[str] | None) -> Rule:
-    known = (
+def _check_budget(listed: Value, rules: list[Rule]) -> None:
+    """One tenant's patterns and expressions may cost only so much of every mail."""
+    leaves = [p for r in rules for p in (*walk(r.when), *walk(r.unless))]
+    patterns = [s for p in leaves if isinstance(p, TextHas) for s in p.sources]
+    expressions = sum(len(p.source) for p in leaves if isinstance(p, CelIs))
+    if len(patterns) > MAX_PATTERNS or sum(map(len, patterns)) > MAX_PATTERN_TEXT:
+        listed.mistake(f"more than {MAX_PATTERNS:,} patterns, or more than {MAX_PATTERN_TEXT // 1024} KiB of them")
+    if expressions > MAX_EXPRESSIONS:
+        listed.mistake(f"more than {MAX_EXPRESSIONS:,} characters of expressions")
+
+
+def _rule(item: Value, order: int, known: Known) -> Rule:
+    allowed = (
         "id", "mode", "direction", "priority", "schedule", "when", "unless", "per", "then", "on_error", "description",
     )  # fmt: skip
     failed = False
     if not isinstance(item.plain, dict):
         raise item.mistake("a rule is a mapping")
     for key, value in item.plain.items():
-        if key not in known:
-            value.mistake(f"unknown key {key!r}; known are {', '.join(sorted(known))}")
+        if key not in allowed:
+            value.mistake(f"unknown key {key!r}; known are {', '.join(sorted(allowed))}")
             failed = True
     keys: dict[str, Value] = item.plain
 
@@ -132,12 +151,12 @@ def _rule(item: Value, order: int, groups: frozenset[str] | None) -> Rule:
     directions = attempt("direction", _directions, frozenset(_DIRECTIONS))
     priority = attempt("priority", lambda v: v.number(-1_000_000, 1_000_000), 0)
     schedule = attempt("schedule", _schedule, None)
-    when = attempt("when", lambda v: predicates.read_all(v, groups), None)
-    unless = attempt("unless", lambda v: predicates.read_any(v, groups), None)
+    when = attempt("when", lambda v: predicates.read_all(v, known), None)
+    unless = attempt("unless", lambda v: predicates.read_any(v, known), None)
     per = attempt("per", lambda v: v.one_of("recipient", "mail"), "recipient")
     on_error = attempt("on_error", lambda v: v.one_of("hold", "tempfail", "pass"), None)
     attempt("description", lambda v: v.text(limit=2000), "")
-    then = attempt("then", lambda v: outcomes.read(v, groups), outcomes.Then())
+    then = attempt("then", lambda v: outcomes.read(v, known), outcomes.Then())
     if failed:
         raise Bad
     return Rule(
@@ -175,8 +194,8 @@ def _mode(value: Value) -> tuple[Mode, int]:
             return mode, 100
         case str() as text if found := _CANARY.fullmatch(text):
             percent = int(found[1])
-        case dict() as known if set(known) == {"canary"}:
-            found = re.fullmatch(r"(\d{1,3})\s*%?", str(known["canary"].plain))
+        case dict() as share if set(share) == {"canary"}:
+            found = re.fullmatch(r"(\d{1,3})\s*%?", str(share["canary"].plain))
             percent = int(found[1]) if found else 0
         case "canary":
             raise value.mistake("canary needs its share: `canary: 10%`")

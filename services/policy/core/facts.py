@@ -31,6 +31,13 @@ from services.policy.core.text import mask
 type Groups = Callable[[str], frozenset[str]]
 
 _MAX_SPANS = 5
+MAX_PATTERN_BYTES = 2 << 30
+"""Bytes that a policy's patterns may read of one mail, all patterns together. RE2 reads them in linear time, so this
+bounds the time too."""
+
+
+class BudgetSpent(Exception):
+    """The mail is too large for so many patterns: the rules that were not asked fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,8 @@ class MailFacts:
     ) -> None:
         self.message, self.transaction, self._groups, self.filters = message, transaction, groups, filters
         self.shared: dict[str, Any] = {}
+        """What is worked out once for all expressions on this mail."""
+        self._spent = 0
         self._known: dict[int, Truth] = {}
         self._hits: dict[str, tuple[tuple[str, Hit], ...]] = {}
 
@@ -76,6 +85,19 @@ class MailFacts:
         if known is None:
             known = self._known[id(predicate)] = self._ask(predicate)
         return known
+
+    def direction_of(self, recipient: str) -> str:
+        """The direction of one of the envelope's recipients."""
+        return next((r.direction for r in self.transaction.recipients if r.address == recipient), "outbound")
+
+    def hits(self, detector: str) -> tuple[tuple[str, Hit], ...]:
+        """What a detector finds in subject and texts, each with the name of its text."""
+        if detector not in self._hits:
+            find = DETECTORS[detector].find
+            self._hits[detector] = tuple(
+                (corpus.name, hit) for corpus in (self._subject, *self._texts) for hit in find(corpus.text)
+            )
+        return self._hits[detector]
 
     def _ask(self, predicate: Predicate) -> Truth:
         match predicate:
@@ -134,6 +156,7 @@ class MailFacts:
                 at = corpus.folded.find(word)
                 if at >= 0:
                     spans.append(f"{corpus.name} {at}-{at + len(word)}: {mask(word)}")
+            self._spend(len(corpus.utf8) * len(predicate.patterns))
             for pattern in predicate.patterns:
                 found = pattern.search(corpus.utf8)
                 if found is not None:
@@ -143,6 +166,12 @@ class MailFacts:
             if len(spans) >= _MAX_SPANS:
                 break
         return Truth(bool(spans), tuple(spans[:_MAX_SPANS]))
+
+    def _spend(self, cost: int) -> None:
+        """Count what patterns read of this mail, the same on every machine; raises `BudgetSpent`."""
+        self._spent += cost
+        if self._spent > MAX_PATTERN_BYTES:
+            raise BudgetSpent("the rules' patterns would read more of this mail than they may")
 
     def _corpora(self, predicate: TextHas) -> tuple[Corpus, ...]:
         match predicate.of:
@@ -197,13 +226,8 @@ class MailFacts:
                 return Truth(not met)
 
     def _detected(self, predicate: Detected) -> Truth:
-        if predicate.detector not in self._hits:
-            find = DETECTORS[predicate.detector].find
-            self._hits[predicate.detector] = tuple(
-                (corpus.name, hit) for corpus in (self._subject, *self._texts) for hit in find(corpus.text)
-            )
         floor = CONFIDENCES.index(predicate.confidence)
-        hits = [(n, h) for n, h in self._hits[predicate.detector] if CONFIDENCES.index(h.confidence) >= floor]
+        hits = [(n, h) for n, h in self.hits(predicate.detector) if CONFIDENCES.index(h.confidence) >= floor]
         count = len({h.value for _, h in hits}) if predicate.unique else len(hits)
         return Truth(
             count >= predicate.at_least, tuple(f"{n} {h.start}-{h.end}: {h.masked}" for n, h in hits[:_MAX_SPANS])

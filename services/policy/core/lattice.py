@@ -19,6 +19,9 @@ from services.policy.core.rules import DISPOSITIONS, Disposition, Doubt, Outcome
 ON_DOUBT = "on_doubt"
 """The name that stands in a leg for what happens to mails that could not be inspected."""
 
+ONCE: frozenset[str] = frozenset({"seal", "link"})
+"""Transforms that a mail bears once."""
+
 _STRENGTH: Mapping[Disposition, int] = {d: i for i, d in enumerate(DISPOSITIONS)}
 _DOUBT_STRENGTH: Mapping[Doubt, int] = {"pass": 0, "hold": 1, "tempfail": 2}
 _NOT_INSPECTED = "part of the mail could not be inspected"
@@ -43,6 +46,7 @@ class Treatment:
     seconds: int = 0
     reviewers: tuple[str, ...] = ()
     on_expiry: str = ""
+    levels: int = 1
     transforms: tuple[Change, ...] = ()
     redirect: tuple[str, ...] = ()
 
@@ -118,11 +122,7 @@ def _treatment(mine: Sequence[Match]) -> Treatment:
             if _STRENGTH[outcome.disposition] > _STRENGTH[strongest[1].disposition]:
                 strongest = match.rule.id, outcome
     rule, outcome = strongest
-    changes = [
-        Change(t.kind, m.rule.id, json.dumps(t.settings, ensure_ascii=False, sort_keys=True, separators=(",", ":")))
-        for m in mine
-        for t in m.rule.transforms
-    ]
+    changes = _changes(mine)
     return Treatment(
         disposition=outcome.disposition,
         rule=rule,
@@ -130,14 +130,34 @@ def _treatment(mine: Sequence[Match]) -> Treatment:
         seconds=outcome.seconds,
         reviewers=outcome.reviewers,
         on_expiry=outcome.on_expiry,
+        levels=outcome.levels,
         transforms=tuple(changes),
         redirect=tuple(dict.fromkeys(a for m in mine for a in m.rule.redirect)),
     )
 
 
+def _changes(mine: Sequence[Match]) -> list[Change]:
+    """All of them in order of priority, but one seal and one link: the first rule's settings are in force."""
+    changes: list[Change] = []
+    for match in mine:
+        for transform in match.rule.transforms:
+            if transform.kind in ONCE and any(c.kind == transform.kind for c in changes):
+                continue
+            settings = json.dumps(transform.settings, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+            changes.append(Change(transform.kind, match.rule.id, settings))
+    return changes
+
+
 def _held(treatment: Treatment) -> Treatment:
     return replace(
-        treatment, disposition="hold", rule=ON_DOUBT, text=_NOT_INSPECTED, seconds=0, reviewers=(), on_expiry=""
+        treatment,
+        disposition="hold",
+        rule=ON_DOUBT,
+        text=_NOT_INSPECTED,
+        seconds=0,
+        reviewers=(),
+        on_expiry="",
+        levels=1,
     )
 
 

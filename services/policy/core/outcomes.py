@@ -7,10 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.policy.core.known import Known
+from services.policy.core.predicates import glob
 from services.policy.core.rules import Outcome, Transform
 from services.policy.core.tree import Bad, Value
 
-_LATER = ("banner", "strip", "seal", "link")
+MAX_LEVELS = 5
+"""Reviewers of one hold, one after the other."""
+
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _ADDRESS = re.compile(r"[^\s@<>,;\"\x00-\x1f]{1,64}@[^\s@<>,;\"\x00-\x1f]{1,255}")
@@ -28,17 +32,17 @@ class Then:
     redirect: list[str] = field(default_factory=list)
 
 
-def read(value: Value, groups: frozenset[str] | None) -> Then:
+def read(value: Value, known: Known) -> Then:
     """The outcomes, a list of mappings with one key each (or one such mapping). Raises `Bad`."""
     then = Then()
     bad = False
     for item in value.items():
         try:
-            known = item.mapping(*_READERS, later=_LATER)
-            if not known:
+            named = item.mapping(*_READERS)
+            if not named:
                 raise item.mistake("is empty; name an outcome")
-            for name, settings in known.items():
-                _READERS[name](settings, groups, then)
+            for name, settings in named.items():
+                _READERS[name](settings, known, then)
         except Bad:
             bad = True
     if bad:
@@ -84,27 +88,26 @@ def _empty(value: Value) -> None:
         raise value.mistake("takes no settings; write {}")
 
 
-def _pass(value: Value, groups: frozenset[str] | None, then: Then) -> None:
+def _pass(value: Value, known: Known, then: Then) -> None:
     _empty(value)
     then.dispositions.append(Outcome("deliver"))
 
 
-def _delete(value: Value, groups: frozenset[str] | None, then: Then) -> None:
+def _delete(value: Value, known: Known, then: Then) -> None:
     _empty(value)
     then.dispositions.append(Outcome("delete"))
 
 
-def _delay(value: Value, groups: frozenset[str] | None, then: Then) -> None:
+def _delay(value: Value, known: Known, then: Then) -> None:
     keys = value.mapping("for")
     if "for" not in keys:
         raise value.mistake("needs for: how long")
     then.dispositions.append(Outcome("delay", seconds=duration(keys["for"], high=30 * 86400)))
 
 
-def _hold(value: Value, groups: frozenset[str] | None, then: Then) -> None:
+def _hold(value: Value, known: Known, then: Then) -> None:
     keys = _settings(value, "reviewers", "levels", "expires", "on_expiry")
-    if "levels" in keys and keys["levels"].number(1, 5) > 1:
-        raise keys["levels"].mistake("more than one level is not yet available")
+    levels = keys["levels"].number(1, MAX_LEVELS) if "levels" in keys else 1
     expires = duration(keys["expires"]) if "expires" in keys else 0
     on_expiry = keys["on_expiry"].one_of("escalate", "return", "release") if "on_expiry" in keys else ""
     if on_expiry and not expires:
@@ -113,21 +116,22 @@ def _hold(value: Value, groups: frozenset[str] | None, then: Then) -> None:
         Outcome(
             "hold",
             seconds=expires,
-            reviewers=keys["reviewers"].each(lambda v: _reviewer(v, groups)) if "reviewers" in keys else (),
+            reviewers=keys["reviewers"].each(lambda v: _reviewer(v, known)) if "reviewers" in keys else (),
             on_expiry=on_expiry or ("escalate" if expires else ""),
+            levels=levels,
         )
     )
 
 
-def _reviewer(value: Value, groups: frozenset[str] | None) -> str:
+def _reviewer(value: Value, known: Known) -> str:
     name = value.text(limit=320).strip()
-    if name == "sender" or "@" in name or groups is None or name in groups:
+    if name == "sender" or "@" in name or known.groups is None or name in known.groups:
         return name
     raise value.mistake(f"there is no group {name!r}; reviewers are a group, an address, or sender")
 
 
-def _said(disposition: str) -> Callable[[Value, frozenset[str] | None, Then], None]:
-    def reader(value: Value, groups: frozenset[str] | None, then: Then) -> None:
+def _said(disposition: str) -> Callable[[Value, Known, Then], None]:
+    def reader(value: Value, known: Known, then: Then) -> None:
         keys = _settings(value, "text")
         said = line(keys["text"]) if "text" in keys else ""
         then.dispositions.append(Outcome("return" if disposition == "return" else "refuse", text=said))
@@ -135,7 +139,7 @@ def _said(disposition: str) -> Callable[[Value, frozenset[str] | None, Then], No
     return reader
 
 
-def _tag(value: Value, groups: frozenset[str] | None, then: Then) -> None:
+def _tag(value: Value, known: Known, then: Then) -> None:
     keys = value.mapping("header", "subject_prefix")
     settings: dict[str, Any] = {}
     if "header" in keys:
@@ -153,34 +157,74 @@ def _tag(value: Value, groups: frozenset[str] | None, then: Then) -> None:
     then.transforms.append(Transform("tag", settings))
 
 
-def _notify(value: Value, groups: frozenset[str] | None, then: Then) -> None:
+def _banner(value: Value, known: Known, then: Then) -> None:
+    keys = value.mapping("text")
+    if "text" not in keys:
+        raise value.mistake("needs text: what it says")
+    said = keys["text"].text(limit=2000).strip()
+    if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", said):
+        raise keys["text"].mistake("must not have control characters")
+    then.transforms.append(Transform("banner", {"text": said}))
+
+
+def _strip(value: Value, known: Known, then: Then) -> None:
+    keys = value.mapping("attachments", "why")
+    if "attachments" not in keys:
+        raise value.mistake("needs attachments: a glob over their names, or a list of globs")
+    settings: dict[str, Any] = {"attachments": list(keys["attachments"].each(glob))}
+    settings["why"] = line(keys["why"]) if "why" in keys else ""
+    then.transforms.append(Transform("strip", settings))
+
+
+def _seal(value: Value, known: Known, then: Then) -> None:
+    keys = _settings(value, "format", "password", "unless_tls", "keep")
+    then.transforms.append(
+        Transform(
+            "seal",
+            {
+                "format": keys["format"].one_of("zip", "pdf") if "format" in keys else "zip",
+                "password": keys["password"].one_of("agreed", "random") if "password" in keys else "random",
+                "unless_tls": keys["unless_tls"].flag() if "unless_tls" in keys else False,
+                "keep": list(keys["keep"].each(glob, empty=True)) if "keep" in keys else [],
+            },
+        )
+    )
+
+
+def _link(value: Value, known: Known, then: Then) -> None:
+    keys = _settings(value, "expires")
+    expires = duration(keys["expires"], low=60) if "expires" in keys else 14 * 86400
+    then.transforms.append(Transform("link", {"expires": expires}))
+
+
+def _notify(value: Value, known: Known, then: Then) -> None:
     keys = value.mapping("to", "template")
     if "to" not in keys:
         raise value.mistake("needs to: whom")
-    settings: dict[str, Any] = {"to": list(keys["to"].each(lambda v: _notified(v, groups)))}
+    settings: dict[str, Any] = {"to": list(keys["to"].each(lambda v: _notified(v, known)))}
     if "template" in keys:
         settings["template"] = keys["template"].text(limit=4000)
     then.transforms.append(Transform("notify", settings))
 
 
-def _notified(value: Value, groups: frozenset[str] | None) -> str:
+def _notified(value: Value, known: Known) -> str:
     name = value.text(limit=320).strip()
-    if name in ("sender", "recipient") or (groups is not None and name in groups):
+    if name in ("sender", "recipient") or (known.groups is not None and name in known.groups):
         return name
-    if "@" not in name and groups is None:
+    if "@" not in name and known.groups is None:
         return name
     return address(value)
 
 
-def _bcc(value: Value, groups: frozenset[str] | None, then: Then) -> None:
+def _bcc(value: Value, known: Known, then: Then) -> None:
     then.bcc += value.each(address)
 
 
-def _redirect(value: Value, groups: frozenset[str] | None, then: Then) -> None:
+def _redirect(value: Value, known: Known, then: Then) -> None:
     then.redirect += value.each(address)
 
 
-_READERS: Mapping[str, Callable[[Value, frozenset[str] | None, Then], None]] = {
+_READERS: Mapping[str, Callable[[Value, Known, Then], None]] = {
     "pass": _pass,
     "delay": _delay,
     "hold": _hold,
@@ -189,6 +233,10 @@ _READERS: Mapping[str, Callable[[Value, frozenset[str] | None, Then], None]] = {
     "delete": _delete,
     "tag": _tag,
     "notify": _notify,
+    "banner": _banner,
+    "strip": _strip,
+    "seal": _seal,
+    "link": _link,
     "bcc": _bcc,
     "redirect": _redirect,
 }

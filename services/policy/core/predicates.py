@@ -10,12 +10,15 @@ import re2
 
 from services.policy.core.detectors import CONFIDENCES, LATER
 from services.policy.core.detectors.table import DETECTORS
+from services.policy.core.filters import AUTHENTICATION, FIELDS, FLAGS, RESULTS
+from services.policy.core.known import MAX_EXPRESSION, BadExpression, Known
 from services.policy.core.message import REASONS
 from services.policy.core.rules import (
     AddressIs,
     All,
     AnyOf,
     AttachmentIs,
+    CelIs,
     Detected,
     Not,
     NotInspectedFor,
@@ -24,11 +27,14 @@ from services.policy.core.rules import (
     SizeIs,
     TextHas,
     TlsIs,
+    VerdictIs,
 )  # fmt: skip
 from services.policy.core.text import normalise
 from services.policy.core.tree import Bad, Value
 
-_LATER = ("fingerprint", "exact_data", "verdict", "cel")
+_LATER = ("fingerprint", "exact_data")
+_SPAM = re.compile(r"\s*(>=|>|<=|<)\s*(-?\d+(?:\.\d+)?)\s*")
+_TRUE_TYPE = re.compile(r"[a-z0-9*?]{1,20}")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
 _UNITS = {
     "": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3,
@@ -36,29 +42,29 @@ _UNITS = {
 }  # fmt: skip
 
 
-def read(value: Value, groups: frozenset[str] | None) -> Predicate:
-    """One predicate, a mapping with one key; `groups` are the tenant's, None when unknown. Raises `Bad`."""
-    known = value.mapping(*_READERS, later=_LATER)
-    if len(known) != 1:
+def read(value: Value, known: Known) -> Predicate:
+    """One predicate, a mapping with one key. Raises `Bad`."""
+    keys = value.mapping(*_READERS, later=_LATER)
+    if len(keys) != 1:
         raise value.mistake("a predicate has exactly one key; nest several under all or any")
-    ((name, settings),) = known.items()
-    return _READERS[name](settings, groups)
+    ((name, settings),) = keys.items()
+    return _READERS[name](settings, known)
 
 
-def read_all(value: Value, groups: frozenset[str] | None) -> Predicate:
+def read_all(value: Value, known: Known) -> Predicate:
     """`when`: one predicate, or a list of which all must hold."""
-    return _joined(value, groups, All)
+    return _joined(value, known, All)
 
 
-def read_any(value: Value, groups: frozenset[str] | None) -> Predicate:
+def read_any(value: Value, known: Known) -> Predicate:
     """`unless`: one predicate, or a list of which one is enough."""
-    return _joined(value, groups, AnyOf)
+    return _joined(value, known, AnyOf)
 
 
-def _joined(value: Value, groups: frozenset[str] | None, join: type[All] | type[AnyOf]) -> Predicate:
+def _joined(value: Value, known: Known, join: type[All] | type[AnyOf]) -> Predicate:
     if isinstance(value.plain, list):
-        return join(value.path, value.each(lambda v: read(v, groups)))
-    return read(value, groups)
+        return join(value.path, value.each(lambda v: read(v, known)))
+    return read(value, known)
 
 
 def size(value: Value) -> int:
@@ -105,12 +111,12 @@ def pattern(value: Value) -> Any:
         raise value.mistake(f"not a safe (RE2) pattern: {said}") from error
 
 
-def _address(of: Literal["sender", "header_from", "recipient"]) -> Callable[[Value, frozenset[str] | None], Predicate]:
-    def reader(value: Value, groups: frozenset[str] | None) -> Predicate:
+def _address(of: Literal["sender", "header_from", "recipient"]) -> Callable[[Value, Known], Predicate]:
+    def reader(value: Value, known: Known) -> Predicate:
         keys = value.mapping("address", "domain", "group")
         if not keys:
             raise value.mistake("is empty; give an address, a domain or a group")
-        named = keys["group"].each(lambda v: group(v, groups)) if "group" in keys else ()
+        named = keys["group"].each(lambda v: group(v, known)) if "group" in keys else ()
         return AddressIs(
             value.path,
             of,
@@ -122,10 +128,10 @@ def _address(of: Literal["sender", "header_from", "recipient"]) -> Callable[[Val
     return reader
 
 
-def group(value: Value, groups: frozenset[str] | None) -> str:
+def group(value: Value, known: Known) -> str:
     """The name of a group of the tenant."""
     name = value.text(limit=200)
-    if groups is not None and name not in groups:
+    if known.groups is not None and name not in known.groups:
         raise value.mistake(f"there is no group {name!r}")
     return name
 
@@ -134,8 +140,8 @@ def _words(value: Value) -> str:
     return normalise(value.text(limit=500)).casefold()
 
 
-def _text(of: Literal["subject", "text", "any_text", "header"]) -> Callable[[Value, frozenset[str] | None], Predicate]:
-    def reader(value: Value, groups: frozenset[str] | None) -> Predicate:
+def _text(of: Literal["subject", "text", "any_text", "header"]) -> Callable[[Value, Known], Predicate]:
+    def reader(value: Value, known: Known) -> Predicate:
         allowed = ("contains", "matches", "name") if of == "header" else ("contains", "matches")
         keys = value.mapping(*allowed)
         name = ""
@@ -160,7 +166,7 @@ def _text(of: Literal["subject", "text", "any_text", "header"]) -> Callable[[Val
     return reader
 
 
-def _recipients(value: Value, groups: frozenset[str] | None) -> Predicate:
+def _recipients(value: Value, known: Known) -> Predicate:
     keys = value.mapping("more_than", "any_external")
     if not keys:
         raise value.mistake("is empty; give more_than or any_external")
@@ -171,21 +177,32 @@ def _recipients(value: Value, groups: frozenset[str] | None) -> Predicate:
     )
 
 
-def _attachment(quantifier: Literal["one", "all", "no"]) -> Callable[[Value, frozenset[str] | None], Predicate]:
-    def reader(value: Value, groups: frozenset[str] | None) -> Predicate:
-        keys = value.mapping("name", "type", "larger_than", later=("true_type", "encrypted", "macros"))
+def _attachment(quantifier: Literal["one", "all", "no"]) -> Callable[[Value, Known], Predicate]:
+    def reader(value: Value, known: Known) -> Predicate:
+        keys = value.mapping("name", "type", "true_type", "larger_than", "encrypted", "macros")
         return AttachmentIs(
             value.path,
             quantifier,
             names=keys["name"].each(glob) if "name" in keys else (),
             types=keys["type"].each(glob) if "type" in keys else (),
             larger_than=size(keys["larger_than"]) if "larger_than" in keys else None,
+            true_types=keys["true_type"].each(true_type) if "true_type" in keys else (),
+            encrypted=keys["encrypted"].flag() if "encrypted" in keys else None,
+            macros=keys["macros"].flag() if "macros" in keys else None,
         )
 
     return reader
 
 
-def _detector(value: Value, groups: frozenset[str] | None) -> Predicate:
+def true_type(value: Value) -> str:
+    """A glob over what a file is by content: `zip`, `docm`, `xls*`."""
+    text = value.text(limit=20).strip().lower()
+    if not _TRUE_TYPE.fullmatch(text):
+        raise value.mistake("expected a type by content such as zip, pdf or docm; MIME types belong under type")
+    return text
+
+
+def _detector(value: Value, known: Known) -> Predicate:
     keys = value.mapping("name", "at_least", "confidence", "unique")
     if "name" not in keys:
         raise value.mistake("needs the detector's name")
@@ -203,7 +220,7 @@ def _detector(value: Value, groups: frozenset[str] | None) -> Predicate:
     )
 
 
-def _size(value: Value, groups: frozenset[str] | None) -> Predicate:
+def _size(value: Value, known: Known) -> Predicate:
     keys = value.mapping("larger_than", "smaller_than")
     if not keys:
         raise value.mistake("is empty; give larger_than or smaller_than")
@@ -214,29 +231,77 @@ def _size(value: Value, groups: frozenset[str] | None) -> Predicate:
     return SizeIs(value.path, larger_than=low, smaller_than=high)
 
 
-def _not_inspected(value: Value, groups: frozenset[str] | None) -> Predicate:
+def _not_inspected(value: Value, known: Known) -> Predicate:
     if value.plain == "any":
         return NotInspectedFor(value.path, REASONS)
     return NotInspectedFor(value.path, frozenset(value.each(lambda v: v.one_of("any", *sorted(REASONS)))))
 
 
-def _all(value: Value, groups: frozenset[str] | None) -> Predicate:
-    return All(value.path, value.each(lambda v: read(v, groups)))
+def _verdict(value: Value, known: Known) -> Predicate:
+    keys = value.mapping(*FIELDS)
+    if not keys:
+        raise value.mistake(f"is empty; give one of {', '.join(FIELDS)}")
+    for name, asked in keys.items():
+        if known.filters is not None and name not in known.filters:
+            raise asked.mistake(f"nobody answers this here: {_SETTING[name]} is not set")
+    return VerdictIs(
+        value.path,
+        spam=_spam(keys["spam"]) if "spam" in keys else None,
+        flags=tuple((f, keys[f].flag()) for f in FLAGS if f in keys),
+        results=tuple((f, frozenset(keys[f].each(_result))) for f in RESULTS if f in keys),
+    )
 
 
-def _any(value: Value, groups: frozenset[str] | None) -> Predicate:
-    return AnyOf(value.path, value.each(lambda v: read(v, groups)))
+def _result(value: Value) -> str:
+    return value.one_of(*sorted(AUTHENTICATION))
 
 
-def _not(value: Value, groups: frozenset[str] | None) -> Predicate:
-    return Not(value.path, _joined(value, groups, All))
+def _spam(value: Value) -> tuple[Literal[">=", ">", "<=", "<"], float]:
+    found = _SPAM.fullmatch(value.plain) if isinstance(value.plain, str) else None
+    if not found or abs(float(found[2])) > 10_000:
+        raise value.mistake('expected a comparison with the score such as ">=6", in quotes')
+    sign: Literal[">=", ">", "<=", "<"] = next(s for s in _SIGNS if s == found[1])
+    return sign, float(found[2])
 
 
-def _tls(value: Value, groups: frozenset[str] | None) -> Predicate:
+_SIGNS: tuple[Literal[">=", ">", "<=", "<"], ...] = (">=", ">", "<=", "<")
+_SETTING: Mapping[str, str] = {
+    "malware": "LETTERLOCK_POLICY__CLAMAV_ADDRESS",
+    **{f: "LETTERLOCK_POLICY__RSPAMD_URL" for f in FIELDS if f != "malware"},
+}
+
+
+def _cel(value: Value, known: Known) -> Predicate:
+    source = value.text(limit=MAX_EXPRESSION)
+    try:
+        program = known.compile(source)
+    except BadExpression as error:
+        raise value.mistake(str(error)) from error
+    if program.asks_filters and known.filters is not None and not known.filters:
+        raise value.mistake(f"nobody answers mail.verdict here: {_SETTING['spam']} is not set")
+    for name in sorted(program.detectors):
+        if name not in known.detectors:
+            raise value.mistake(f"unknown detector {name!r}; known are {', '.join(sorted(known.detectors))}")
+    return CelIs(value.path, source, program)
+
+
+def _all(value: Value, known: Known) -> Predicate:
+    return All(value.path, value.each(lambda v: read(v, known)))
+
+
+def _any(value: Value, known: Known) -> Predicate:
+    return AnyOf(value.path, value.each(lambda v: read(v, known)))
+
+
+def _not(value: Value, known: Known) -> Predicate:
+    return Not(value.path, _joined(value, known, All))
+
+
+def _tls(value: Value, known: Known) -> Predicate:
     return TlsIs(value.path, value.flag())
 
 
-_READERS: Mapping[str, Callable[[Value, frozenset[str] | None], Predicate]] = {
+_READERS: Mapping[str, Callable[[Value, Known], Predicate]] = {
     "all": _all,
     "any": _any,
     "not": _not,
@@ -255,6 +320,8 @@ _READERS: Mapping[str, Callable[[Value, frozenset[str] | None], Predicate]] = {
     "size": _size,
     "tls": _tls,
     "not_inspected": _not_inspected,
+    "verdict": _verdict,
+    "cel": _cel,
 }
 
 __all__ = ["Bad", "address_glob", "group", "read", "read_all", "read_any", "size"]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from services.policy.adapters.cel import compile_expression
 from services.policy.core.document import parse
 from services.policy.core.evaluate import Match, evaluate
+from services.policy.core.filters import UNKNOWN, FilterVerdict
+from services.policy.core.known import Known
 from services.policy.core.lattice import Verdict, join
 from services.policy.core.message import Direction, Message, Recipient, Transaction
 from services.policy.core.mime import read
@@ -44,7 +47,8 @@ def transaction(
 
 def policy(text: str) -> Policy:
     """A policy from its rules, given as the lines of a YAML list."""
-    checked = parse(text if text.startswith("version") else f"version: 1\nrules:\n{text}")
+    document = text if text.startswith("version") else f"version: 1\nrules:\n{text}"
+    checked = parse(document, Known(compile=compile_expression))
     assert checked.policy is not None, [str(m) for m in checked.mistakes]
     return checked.policy
 
@@ -59,10 +63,12 @@ def rules(*lines: str, **top: str) -> Policy:
 GROUPS = {"legal": frozenset({"lin@acme.example"})}
 
 
-def matches(of: Policy, raw: bytes | Message, by: Transaction) -> tuple[Match, ...]:
+def matches(
+    of: Policy, raw: bytes | Message, by: Transaction, *, filters: FilterVerdict = UNKNOWN
+) -> tuple[Match, ...]:
     """What each rule says."""
     message = raw if isinstance(raw, Message) else read(raw)
-    return evaluate(of, message, by, lambda name: GROUPS.get(name, frozenset()))
+    return evaluate(of, message, by, lambda name: GROUPS.get(name, frozenset()), filters=filters)
 
 
 def direction_of(address: str) -> Direction:
