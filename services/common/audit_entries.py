@@ -21,13 +21,14 @@ import orjson
 
 from services.common import log
 from services.common.bus import Bus
-from services.common.errors import Error, InvalidInput
+from services.common.errors import Error, InvalidInput, Unavailable
 from services.common.ids import TenantId
 from services.common.sealing.factkeys import FactKeys, trace_of
 
 _log = log.get(__name__)
 _MOST_WAITING = 10_000
 _AGAIN_SECONDS = 5.0
+_ENSURE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class AuditEntry:
                 "actor": self.actor,
                 "action": self.action,
                 "outcome": self.outcome,
-                "mail_ids": list(self.mail_ids),
+                "mail_ids": list(map(str, self.mail_ids)),
                 "detail": dict(self.detail),
                 "late": self.late,
                 "case_id": self.case_id,
@@ -127,6 +128,21 @@ class AuditTrail:
         self._waiting.append(entry.stamped())
         self._new.set()
 
+    async def ensure(self, entry: AuditEntry) -> None:
+        """Return when the entry is durable on the stream; for what may not happen before it is.
+
+        Raises `Unavailable` (a full stream and a missing key are that too): then the caller does not go on.
+        """
+        try:
+            async with asyncio.timeout(_ENSURE_SECONDS):
+                await self._publish(entry.stamped())
+        except TimeoutError as error:
+            raise Unavailable("the audit log does not answer") from error
+        except Unavailable:
+            raise
+        except Error as error:
+            raise Unavailable("the audit log cannot be written", reason=error.code) from error
+
     async def _tell(self) -> None:
         while True:
             await self._new.wait()
@@ -142,9 +158,12 @@ class AuditTrail:
     async def _tell_waiting(self) -> None:
         while self._waiting:
             entry = self._waiting[0]
-            subject, plain = f"audit.entry.{entry.tenant}", entry.dump()
-            digest = hashlib.sha256(plain).hexdigest()
-            sealed = await self._keys.seal(trace_of(entry.tenant), plain, f"audit\0{subject}".encode())
-            await self._bus.publish(subject, sealed.SerializeToString(), msg_id=digest)
+            await self._publish(entry)
             if self._waiting and self._waiting[0] is entry:
                 self._waiting.popleft()
+
+    async def _publish(self, entry: AuditEntry) -> None:
+        subject, plain = f"audit.entry.{entry.tenant}", entry.dump()
+        digest = hashlib.sha256(plain).hexdigest()
+        sealed = await self._keys.seal(trace_of(entry.tenant), plain, f"audit\0{subject}".encode())
+        await self._bus.publish(subject, sealed.SerializeToString(), msg_id=digest)

@@ -11,11 +11,13 @@ from letterlock.keys.v1 import keys_pb2_grpc
 from services.common.app import Context
 from services.common.directory import Directory
 from services.common.ids import INSTALLATION
-from services.common.sealing.keys import today
-from services.common.sealing.writers import MASTER, load_signer, trust_folder
+from services.common.mailreader import MailReader
+from services.common.sealing.keys import Identities, today
+from services.common.sealing.writers import MASTER, load_signer, load_writers, trust_folder
 from services.encryption.adapters.keyring import MasterKeyFile, StoredKeyRing
 from services.encryption.adapters.wire import KeyServicer
 from services.encryption.config import EncryptionConfig
+from services.encryption.held import HeldServicer
 from services.encryption.keep import Keeper, keep
 
 
@@ -32,6 +34,8 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     changed = asyncio.Event()
     ctx.health.add("keys", ready)
     ctx.rpc.add(keys_pb2_grpc.add_KeyServiceServicer_to_server, KeyServicer(keeper))
+    held = HeldServicer(MailReader(ctx.objects, Identities(keeper), load_writers(ctx.settings)))
+    ctx.rpc.add(keys_pb2_grpc.add_HeldServiceServicer_to_server, held)
     forget = ctx.control.on_change(_setter(changed))
     task = asyncio.create_task(
         keep(

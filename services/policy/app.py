@@ -15,6 +15,7 @@ from services.common.sealing.factkeys import FactKeys
 from services.common.sealing.keys import PublicKeys
 from services.common.sealing.writers import load_signer, load_writers
 from services.policy.adapters.grpc import PolicyServicer
+from services.policy.adapters.inspect import InspectionServicer
 from services.policy.adapters.revisions import Revisions
 from services.policy.config import PolicyConfig
 from services.policy.core.extract import Limits
@@ -43,6 +44,7 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     questions = Questions(facts, decider, config)
     late = Latecomers(facts, reader, ctx.objects, public, signer, decider, config)
     ctx.rpc.add(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(revisions, decider))
+    ctx.rpc.add(policy_pb2_grpc.add_InspectionServiceServicer_to_server, InspectionServicer(reader, decider))
     ctx.health.add("keys", identities.check)
     try:
         async with (

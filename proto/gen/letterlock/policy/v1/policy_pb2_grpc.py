@@ -79,11 +79,6 @@ class PolicyServiceStub:
                 request_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyRequest.SerializeToString,
                 response_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyResponse.FromString,
                 _registered_method=True)
-        self.Inspect = channel.unary_unary(
-                '/letterlock.policy.v1.PolicyService/Inspect',
-                request_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectRequest.SerializeToString,
-                response_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectResponse.FromString,
-                _registered_method=True)
 
 
 class PolicyServiceServicer:
@@ -158,14 +153,6 @@ class PolicyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def Inspect(self, request, context):
-        """What the policy in force decides today for a stored mail, before it is released from a hold. Policy reads the
-        mail itself. Nothing is kept and nothing is sent. NOT_FOUND for none, or one whose key is destroyed.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
 
 def add_PolicyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -213,11 +200,6 @@ def add_PolicyServiceServicer_to_server(servicer, server):
                     servicer.ReplayWhy,
                     request_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyRequest.FromString,
                     response_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.ReplayWhyResponse.SerializeToString,
-            ),
-            'Inspect': grpc.unary_unary_rpc_method_handler(
-                    servicer.Inspect,
-                    request_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectRequest.FromString,
-                    response_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -473,6 +455,56 @@ class PolicyService:
             metadata,
             _registered_method=True)
 
+
+class InspectionServiceStub:
+    """Held mail, judged again before it is released.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Inspect = channel.unary_unary(
+                '/letterlock.policy.v1.InspectionService/Inspect',
+                request_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectRequest.SerializeToString,
+                response_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectResponse.FromString,
+                _registered_method=True)
+
+
+class InspectionServiceServicer:
+    """Held mail, judged again before it is released.
+    """
+
+    def Inspect(self, request, context):
+        """What the policy in force decides today for a stored mail, before it is released from a hold. Policy reads the
+        mail itself. Nothing is kept and nothing is sent. NOT_FOUND for none, or one whose key is destroyed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_InspectionServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Inspect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Inspect,
+                    request_deserializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectRequest.FromString,
+                    response_serializer=letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'letterlock.policy.v1.InspectionService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('letterlock.policy.v1.InspectionService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class InspectionService:
+    """Held mail, judged again before it is released.
+    """
+
     @staticmethod
     def Inspect(request,
             target,
@@ -487,7 +519,7 @@ class PolicyService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/letterlock.policy.v1.PolicyService/Inspect',
+            '/letterlock.policy.v1.InspectionService/Inspect',
             letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectRequest.SerializeToString,
             letterlock_dot_policy_dot_v1_dot_policy__pb2.InspectResponse.FromString,
             options,
