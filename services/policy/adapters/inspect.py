@@ -30,6 +30,5 @@ class InspectionServicer(policy_pb2_grpc.InspectionServiceServicer):
 
 def says_malware(decision: mail_pb2.Decision) -> bool:
     """Whether any rule, also one in shadow, asked the engines for malware and was told a signature."""
-    return any(
-        span.startswith("malware ") for rule in decision.why for predicate in rule.predicates for span in predicate.spans
-    )
+    predicates = (predicate for rule in decision.why for predicate in rule.predicates)
+    return any(span.startswith("malware ") for predicate in predicates for span in predicate.spans)
