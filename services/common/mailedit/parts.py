@@ -17,8 +17,8 @@ from email.message import Message
 from typing import Literal
 
 _DEPTH, _PARTS, _HEAD = 30, 2000, 256 * 1024
-_ABOUT, _ABOUT_ALL = 4 * 1024, 1024 * 1024
-"""Most bytes of Content fields, in one part and in all: the time to read parameters grows with their square."""
+_ABOUT, _PARAMETERS = 4 * 1024, 100
+"""Most bytes and parameters of a part's Content fields: the time to read them grows with the square of their number."""
 _FIELD = re.compile(rb"([^\r\n]+)(?:\r\n|\Z)(?:[ \t][^\r\n]*(?:\r\n|\Z))*")
 _NAME = re.compile(rb"([!-9;-~]{1,100})[ \t]*:")
 _REST = re.compile(rb"(--)?[ \t]*(?=\r\n|\Z)")
@@ -75,7 +75,6 @@ class Part:
 @dataclass
 class _Budget:
     parts: int = _PARTS
-    about: int = _ABOUT_ALL
 
 
 def read(content: bytes) -> Part:
@@ -102,11 +101,10 @@ def _read(
         return unread
     fields = tuple(_fields(content, start, head_end))
     mine = [f for f in fields if f.name in _CONTENT]
-    about = sum(f.end - f.start for f in mine)
-    budget.about -= about
-    if about > _ABOUT or budget.about < 0:
+    about = b"".join(content[f.start : f.end] for f in mine)
+    if len(about) > _ABOUT or about.count(b";") > _PARAMETERS:
         return replace(unread, fields=fields)
-    parsed = _parsed(b"".join(content[f.start : f.end] for f in mine))
+    parsed = _parsed(about)
     kind = parsed.get_content_type() if any(f.name == b"content-type" for f in mine) else default
     part = Part(
         path or "1",
