@@ -28,6 +28,7 @@ from services.policy.core.rules import (
     Schedule,
     walk,
 )  # fmt: skip
+from services.policy.core.scanning import scanner_of
 
 _MAX_PREDICATES = 200
 
@@ -63,7 +64,7 @@ def evaluate(
     filters: FilterVerdict = UNKNOWN,
 ) -> tuple[Match, ...]:
     """Every rule that concerns the mail, in order of priority. Drafts and other directions' rules do not."""
-    facts = MailFacts(message, transaction, groups, filters=filters)
+    facts = MailFacts(message, transaction, groups, filters=filters, scanner=lambda: scanner_of(policy))
     matches = []
     for rule in policy.rules:
         concerned = tuple(i for i, r in enumerate(transaction.recipients) if r.direction in rule.directions)

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from services.policy.core.detectors import CONFIDENCES, Hit
+from services.policy.core.detectors.scanner import Scanner
 from services.policy.core.detectors.table import DETECTORS
 from services.policy.core.filters import UNKNOWN, FilterVerdict, VerdictUnknown
 from services.policy.core.message import Attachment, Message, Transaction
@@ -66,7 +67,13 @@ class MailFacts:
     """One mail under evaluation. `groups` gives the lower-case addresses of a group of the tenant."""
 
     def __init__(
-        self, message: Message, transaction: Transaction, groups: Groups, *, filters: FilterVerdict = UNKNOWN
+        self,
+        message: Message,
+        transaction: Transaction,
+        groups: Groups,
+        *,
+        filters: FilterVerdict = UNKNOWN,
+        scanner: Callable[[], Scanner] | None = None,
     ) -> None:
         self.message, self.transaction, self._groups, self.filters = message, transaction, groups, filters
         self.shared: dict[str, Any] = {}
@@ -74,6 +81,7 @@ class MailFacts:
         self._spent = 0
         self._known: dict[int, Truth] = {}
         self._hits: dict[str, tuple[tuple[str, Hit], ...]] = {}
+        self._scanner = scanner
 
     def ask(self, predicate: Predicate, recipient: str) -> Truth:
         """The truth of a leaf predicate for the recipient at hand; those about the whole mail are remembered."""
@@ -91,12 +99,18 @@ class MailFacts:
         return next((r.direction for r in self.transaction.recipients if r.address == recipient), "outbound")
 
     def hits(self, detector: str) -> tuple[tuple[str, Hit], ...]:
-        """What a detector finds in subject and texts, each with the name of its text."""
+        """What a detector finds in subject, texts, names and what no reader is shown, each with its text's name.
+
+        The first question scans for all detectors of the policy at once.
+        """
         if detector not in self._hits:
-            find = DETECTORS[detector].find
-            self._hits[detector] = tuple(
-                (corpus.name, hit) for corpus in (self._subject, *self._texts) for hit in find(corpus.text)
-            )
+            scanner = self._scanner() if self._scanner else None
+            if scanner is None or detector not in scanner.names:
+                scanner = Scanner((DETECTORS[detector],))
+            hidden = tuple(_corpus(f"hidden {i}", t) for i, t in enumerate(self.message.hidden, 1))
+            corpora = (self._subject, *self._texts, *self._names, *hidden)
+            for name, hits in scanner.scan([c.text for c in corpora]).items():
+                self._hits[name] = tuple((corpora[number].name, hit) for number, hit in hits)
         return self._hits[detector]
 
     def _ask(self, predicate: Predicate) -> Truth:

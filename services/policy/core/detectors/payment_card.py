@@ -9,16 +9,32 @@ from __future__ import annotations
 
 import re
 
-from services.policy.core.detectors import Confidence, Detector, Hit
+from services.policy.core.detectors import Confidence, Detector, Hit, Language, Shape
 
 _GAP = r"(?:[ \t]{1,2}|[ \t]?[-‐-―−._/·][ \t]?|[ \t]?\r?\n[ \t]?)"
 _RUN = re.compile(rf"\d(?<!\d\d)(?<!\d[.,]\d)(?:{_GAP}?\d){{11,80}}(?!\d)")
 _GROUP = re.compile(r"\d+")
-_CONTEXT = re.compile(
-    r"card|visa|master|amex|american express|jcb|unionpay|diners|discover|cvv|cvc|expir|信用卡|卡號|卡号|銀聯|银联"
-    r"|カード|카드|到期|有效期",
-    re.IGNORECASE,
-)
+_WORDS: dict[Language, tuple[str, ...]] = {
+    "en": (
+        "card",
+        "visa",
+        "master",
+        "amex",
+        "american express",
+        "jcb",
+        "unionpay",
+        "diners",
+        "discover",
+        "cvv",
+        "cvc",
+        "expir",
+    ),
+    "zh-Hant": ("信用卡", "卡號", "銀聯", "到期", "有效期"),
+    "zh-Hans": ("卡号", "银联"),
+    "ja": ("カード",),
+    "ko": ("카드",),
+}
+_CONTEXT = re.compile("|".join(w for words in _WORDS.values() for w in words), re.IGNORECASE)
 _SHAPES = {
     13: ((4, 4, 4, 1), (4, 3, 3, 3), (1, 4, 4, 4)),
     14: ((4, 6, 4), (4, 4, 4, 2)),
@@ -115,7 +131,12 @@ def _check(text: str, start: int, end: int, *, grouped: bool) -> Hit | None:
 PAYMENT_CARD = Detector(
     name="payment_card",
     about="payment card numbers of the large schemes",
+    source="ISO/IEC 7812-1; the schemes' ranges of issuers and lengths",
+    checksum="Luhn",
+    context=_WORDS,
+    shapes=(Shape(expression="[0-9](?:~[0-9]){11}", bare="medium", near="high", left="", right=""),),
     find=find,
+    keep=4,
     catches=(
         "4111111111111111",
         "card: 4111 1111 1111 1111, exp 12/29",
