@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from letterlock.policy.v1 import policy_pb2_grpc
 
@@ -14,14 +15,19 @@ from services.common.sealing import keys
 from services.common.sealing.factkeys import FactKeys
 from services.common.sealing.keys import PublicKeys
 from services.common.sealing.writers import load_signer, load_writers
+from services.policy.adapters.clamav import ClamAv
 from services.policy.adapters.grpc import PolicyServicer
 from services.policy.adapters.inspect import InspectionServicer
 from services.policy.adapters.revisions import Revisions
+from services.policy.adapters.rspamd import Rspamd
 from services.policy.config import PolicyConfig
 from services.policy.core.extract import Limits
 from services.policy.decide import Bounds, Decider
+from services.policy.filters import Filters
 from services.policy.intake import Latecomers, Questions
 from services.policy.pool import FairPool
+from services.policy.ports import Engine
+from services.policy.shadow import ShadowTally
 
 
 @asynccontextmanager
@@ -32,7 +38,9 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     identities, public = keys.connect(ctx), PublicKeys(ctx.objects, writers)
     reader = MailReader(ctx.objects, identities, writers)
     facts = Facts(ctx.bus, FactKeys(ctx.bus.bucket("factkeys"), public, identities), reader)
-    revisions = Revisions(ctx.control, cached=config.tenants_cached)
+    filters = Filters(_engines(config), always=config.filters_always)
+    revisions = Revisions(ctx.control, cached=config.tenants_cached, filters=filters.answers)
+    tally = ShadowTally(ctx.objects, revisions.coarse_group)
     pool = FairPool(config.workers, waiting=config.waiting, waiting_per_tenant=config.waiting_per_tenant)
     limits = Limits(
         max_bytes=config.max_bytes,
@@ -40,12 +48,13 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         max_parts=config.max_parts,
         max_depth=config.max_depth,
     )
-    decider = Decider(revisions, pool, Bounds(limits, config.inline_bytes))
+    decider = Decider(revisions, pool, Bounds(limits, config.inline_bytes), filters=filters, tally=tally)
     questions = Questions(facts, decider, config)
     late = Latecomers(facts, reader, ctx.objects, public, signer, decider, config)
-    ctx.rpc.add(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(revisions, decider))
+    ctx.rpc.add(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(revisions, decider, tally))
     ctx.rpc.add(policy_pb2_grpc.add_InspectionServiceServicer_to_server, InspectionServicer(reader, decider))
     ctx.health.add("keys", identities.check)
+    counting = asyncio.create_task(tally.run())
     try:
         async with (
             ctx.bus.serve(DECIDE, questions.answer, concurrency=config.waiting),
@@ -53,4 +62,17 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         ):
             yield
     finally:
+        counting.cancel()
+        with suppress(asyncio.CancelledError):
+            await counting
+        await filters.close()
         pool.close()
+
+
+def _engines(config: PolicyConfig) -> list[Engine]:
+    engines: list[Engine] = []
+    if config.rspamd_url:
+        engines.append(Rspamd(config.rspamd_url))
+    if config.clamav_address is not None:
+        engines.append(ClamAv(config.clamav_address))
+    return engines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from services.common.config import Bytes, setting
+from services.common.config import Address, Bytes, setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,4 +26,7 @@ class PolicyConfig:
     )
     max_parts: int = setting(1000, "Parts of one mail that are inspected")
     max_depth: int = setting(12, "Mails inside mails that are inspected")
+    rspamd_url: str = setting("", "An rspamd to ask for spam, phishing, SPF, DKIM, DMARC and ARC: http://HOST:11333")
+    clamav_address: Address | None = setting(None, "A clamd to ask for malware, HOST:PORT")
+    filters_always: bool = setting(False, "Ask the filters about every mail, also where no rule asks for a verdict")
     tenants_cached: int = setting(2000, "Tenants whose compiled policy is kept in memory")

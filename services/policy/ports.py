@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.common.ids import TenantId
+from services.policy.core.filters import FilterVerdict
 from services.policy.core.message import Direction
 from services.policy.core.rules import Policy
 
@@ -29,3 +30,30 @@ class Policies(Protocol):
 
     def direction_of(self, tenant: TenantId, address: str, *, from_stranger: bool) -> Direction:
         """The direction of a mail of this tenant to an address that a rule adds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A mail for a filter: its bytes and the envelope. An unknown text is empty."""
+
+    mail_id: str
+    raw: bytes
+    sender: str
+    recipients: tuple[str, ...]
+    address: str = ""
+    helo: str = ""
+    account: str = ""
+
+
+class Engine(Protocol):
+    """A filter beside us."""
+
+    @property
+    def answers(self) -> frozenset[str]:
+        """What it can be asked, of `core.filters.FIELDS`."""
+
+    async def ask(self, question: Question) -> FilterVerdict:
+        """What it says; raises `Unavailable`. The caller bounds the time."""
+
+    async def close(self) -> None:
+        """Let go of its connections."""

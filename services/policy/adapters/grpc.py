@@ -21,17 +21,19 @@ from services.policy.core.slowmime import headers_of
 from services.policy.core.tree import MAX_BYTES
 from services.policy.decide import Decider
 from services.policy.ports import InForce
+from services.policy.shadow import ShadowTally
 
 _PAGE = 100
 _MAX_TRACED = 3 * 1024 * 1024
+_MAX_DAYS = 366
 _TRACE_SECONDS = 20.0
 
 
 class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
     """Serves a tenant's policy. The interceptor has checked the permission before it comes here."""
 
-    def __init__(self, revisions: Revisions, decider: Decider) -> None:
-        self._revisions, self._decider = revisions, decider
+    def __init__(self, revisions: Revisions, decider: Decider, tally: ShadowTally) -> None:
+        self._revisions, self._decider, self._tally = revisions, decider, tally
 
     async def Get(self, request: policy_pb2.GetRequest, context: Any) -> policy_pb2.GetResponse:
         """One revision with its text."""
@@ -110,6 +112,15 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
         return policy_pb2.LintResponse(
             findings=wire.mistakes(checked.warnings), mistakes=wire.mistakes(checked.mistakes)
         )
+
+    async def ShadowReport(
+        self, request: policy_pb2.ShadowReportRequest, context: Any
+    ) -> policy_pb2.ShadowReportResponse:
+        """What shadow rules would have done."""
+        tenant = rpc.tenant(request.tenant)
+        if not 0 <= request.days <= _MAX_DAYS:
+            raise InvalidInput(f"days are from 1 to {_MAX_DAYS}", field="days")
+        return wire.shadow_report(await self._tally.report(tenant, days=request.days or 7))
 
     def _running(self, tenant: TenantId) -> int:
         known = rpc.directory().tenant(tenant)

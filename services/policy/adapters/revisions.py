@@ -60,6 +60,7 @@ class Revisions:
     def __init__(self, control: Control, *, cached: int, filters: frozenset[str] = frozenset()) -> None:
         self._control, self._cached, self._filters = control, cached, filters
         self._compiled: OrderedDict[TenantId, InForce] = OrderedDict()
+        self._group_names: tuple[int, dict[TenantId, dict[str, str]]] = (-1, {})
 
     def current(self, tenant: TenantId) -> InForce:
         """The policy in force on this node; raises `Unavailable` when it has one that this version cannot read."""
@@ -85,6 +86,21 @@ class Revisions:
     def group(self, tenant: TenantId, name: str) -> frozenset[str]:
         """The lower-case addresses in a group of the tenant; empty when there is no such group."""
         return frozenset(a.lower() for a in self._control.directory.group(tenant, name))
+
+    def coarse_group(self, tenant: TenantId, sender: str) -> str:
+        """The first group of the tenant that a sender is in, else the sender's domain, else `<>`."""
+        directory = self._control.directory
+        if self._group_names[0] != directory.revision:
+            self._group_names = directory.revision, {}
+        names = self._group_names[1].get(tenant)
+        if names is None:
+            names = self._group_names[1][tenant] = {
+                member.lower(): name
+                for (owner, name), group in sorted(directory.groups.items(), reverse=True)
+                if owner == tenant
+                for member in group.members
+            }
+        return names.get(sender.lower()) or sender.lower().rpartition("@")[2] or "<>"
 
     def direction_of(self, tenant: TenantId, address: str, *, from_stranger: bool) -> Direction:
         """Inbound or internal for the tenant's own domains, else outbound."""

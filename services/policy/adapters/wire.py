@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 from letterlock.mail.v1 import mail_pb2
 from letterlock.policy.v1 import policy_pb2
 
+from services.policy.core.counts import ASKED, Row
 from services.policy.core.evaluate import Match
 from services.policy.core.lattice import Leg, Verdict
 from services.policy.core.message import Direction, Message, Recipient, Transaction
 from services.policy.core.rules import Disposition
 from services.policy.core.tree import Mistake
+from services.policy.ports import Question
 
 _MAX_WHY_RECIPIENTS = 1000
 _MAX_NOT_INSPECTED = 100
@@ -47,6 +49,19 @@ def transaction(envelope: mail_pb2.Envelope) -> Transaction:
         tls=bool(envelope.peer.tls),
         size=envelope.size,
         at=envelope.received_at.ToDatetime(UTC) if envelope.HasField("received_at") else datetime.now(UTC),
+    )
+
+
+def question(envelope: mail_pb2.Envelope, raw: bytes) -> Question:
+    """What the filters beside us are told."""
+    return Question(
+        mail_id=envelope.mail_id,
+        raw=raw,
+        sender=envelope.sender,
+        recipients=tuple(r.address for r in envelope.recipients),
+        address=envelope.peer.address,
+        helo=envelope.peer.helo,
+        account=envelope.peer.account,
     )
 
 
@@ -106,6 +121,23 @@ def revision(number: int, *, at: datetime, actor: str, note: str, rules: int, sh
     made = policy_pb2.Revision(number=number, actor=actor, note=note, rules=rules, sha256=sha256)
     made.applied_at.FromDatetime(at.astimezone(UTC))
     return made
+
+
+def shadow_report(counts: Mapping[tuple[str, Row], int]) -> policy_pb2.ShadowReportResponse:
+    """Counts as they are told, by day and rule."""
+    told = policy_pb2.ShadowReportResponse()
+    for (day, row), mails in sorted(counts.items()):
+        asked = row.outcome == ASKED
+        (told.asked if asked else told.counts).add(
+            day=day,
+            rule=row.rule,
+            mode=row.mode,
+            direction=next((n for d, n in NUMBERS.items() if d == row.direction), mail_pb2.DIRECTION_UNSPECIFIED),
+            group=row.group,
+            outcome="" if asked else row.outcome,
+            mails=mails,
+        )
+    return told
 
 
 def mistakes(found: Sequence[Mistake]) -> list[policy_pb2.Mistake]:

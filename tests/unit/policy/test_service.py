@@ -21,6 +21,7 @@ from services.policy.adapters.revisions import Revisions
 from services.policy.core.extract import Limits
 from services.policy.decide import Bounds, Decider
 from services.policy.pool import FairPool
+from services.policy.shadow import ShadowTally
 from tests.unit.policy.builders import mail
 
 HOLD = "version: 1\nrules:\n  - {id: a, when: {subject: {contains: hi}}, then: {hold: {reviewers: legal}}}\n"
@@ -35,7 +36,9 @@ class House:
         self.control, self.tenant = control, TenantId.new()
         self.revisions = Revisions(control, cached=10)
         pool = FairPool(1, waiting=4, waiting_per_tenant=4)
-        self.servicer = PolicyServicer(self.revisions, Decider(self.revisions, pool, Bounds(Limits(), 1 << 20)))
+        self.tally = ShadowTally(InMemoryObjects(), self.revisions.coarse_group)
+        decider = Decider(self.revisions, pool, Bounds(Limits(), 1 << 20), tally=self.tally)
+        self.servicer = PolicyServicer(self.revisions, decider, self.tally)
 
     async def fill(self) -> None:
         """Make the tenant."""
