@@ -113,7 +113,10 @@ CHINA = (
     Detector(
         name="mo_identity_card",
         about="Macau: identity card",
-        source="Identification Services Bureau: seven digits from 1, 5 or 7 and one more in brackets; its rule is not public",
+        source=(
+            "Identification Services Bureau: seven digits from 1, 5 or 7 and one more "
+            "in brackets; its rule is not public"
+        ),
         context={
             "zh-Hant": ("身份證", "澳門", "身分證"),
             "zh-Hans": ("身份证", "澳门"),

@@ -31,7 +31,8 @@ DOCUMENTS = (
                     "\\nfrom [a-z_.]{1,40} import [a-z_*(]",
                     "\\nimport java[a-z]?\\.[a-z.]{2,60};",
                     "public static (?:void|final|int|string)",
-                    "(?:public|private|protected) (?:async |static |final |override )?[a-z<>\\[\\]]{2,30} [a-z_]{2,40}\\(",
+                    "(?:public|private|protected) (?:async |static |final |override )?[a-z<>\\[\\]]{2,"
+                    "30} [a-z_]{2,40}\\(",
                     "\\n[ \\t]*(?:const|let|var) [a-z_$][a-z0-9_$]{0,40} ?= ",
                     "function [a-z_$][a-z0-9_$]{0,40}\\([^\\n)]{0,80}\\) ?\\{",
                     "\\) ?=> ?\\{",
@@ -68,10 +69,14 @@ DOCUMENTS = (
             ),
         ),
         catches=(
-            "from os import path\n\ndef load(name: str) -> str:\n    if name == '':\n        return ''\n    return path.join('a', name)\n",
-            '#include <stdio.h>\nint main(void) {\n  for (int i = 0; i < 3; i++) {\n    printf("%d", i);\n  }\n  return 0;\n}\nstd::string x;\n',
-            "package com.acme;\nimport java.util.List;\npublic class A {\n  public static void main(String[] a) {\n    System.out.println(1);\n  }\n}\n",
-            "x\nconst a = 1;\nlet b = 2;\nfunction go(x) {\n  if (x !== 1) {\n    console.log(b);\n  }\n  return a;\n}\n",
+            "from os import path\n\ndef load(name: str) -> str:\n    if name == '':\n"
+            "        return ''\n    return path.join('a', name)\n",
+            "#include <stdio.h>\nint main(void) {\n  for (int i = 0; i < 3; i++) {\n"
+            '    printf("%d", i);\n  }\n  return 0;\n}\nstd::string x;\n',
+            "package com.acme;\nimport java.util.List;\npublic class A {\n  public "
+            "static void main(String[] a) {\n    System.out.println(1);\n  }\n}\n",
+            "x\nconst a = 1;\nlet b = 2;\nfunction go(x) {\n  if (x !== 1) {\n    console.log(b);\n"
+            "  }\n  return a;\n}\n",
         ),
         spares=(
             "Please import the list and return it to me; if it is late, call.",
@@ -88,23 +93,30 @@ DOCUMENTS = (
             *_words(4, "履歷表 履歷書 个人简历 個人簡歷 履歴書 職務経歴書 curriculum_vitae résumé 求職履歷"),
             *_words(
                 3,
-                "自傳 應徵職務 应聘职位 求职意向 志望動機 自己PR 期望待遇 希望待遇 期望薪资 本人希望記入欄 references_available work_experience employment_history professional_experience career_objective",
+                "自傳 應徵職務 应聘职位 求职意向 志望動機 自己PR 期望待遇 希望待遇 期望薪资 "
+                "本人希望記入欄 references_available work_experience employment_history "
+                "professional_experience career_objective",
             ),
             *_words(
                 2,
-                "學歷 学历 学歴 工作經歷 工作經驗 工作经历 工作经验 職歴 專長 专业技能 語言能力 语言能力 教育背景 畢業學校 毕业院校 兵役狀況 免許・資格 最終学歴 "
-                "technical_skills education certifications languages bachelor master_of professional_summary internship",
+                "學歷 学历 学歴 工作經歷 工作經驗 工作经历 工作经验 職歴 專長 专业技能 "
+                "語言能力 语言能力 教育背景 畢業學校 毕业院校 兵役狀況 免許・資格 最終学歴 "
+                "technical_skills education certifications languages bachelor master_of "
+                "professional_summary internship",
             ),
             *_words(
                 1,
-                "姓名 出生年月 出生日期 生年月日 通訊地址 联系方式 聯絡電話 氏名 ふりがな 性別 婚姻 國籍 科系 專業 skills university gpa linkedin volunteer hobbies nationality date_of_birth",
+                "姓名 出生年月 出生日期 生年月日 通訊地址 联系方式 聯絡電話 氏名 ふりがな "
+                "性別 婚姻 國籍 科系 專業 skills university gpa linkedin volunteer hobbies "
+                "nationality date_of_birth",
             ),
         ),
         catches=(
             "履歷表\n姓名：王小明\n學歷：國立台灣大學\n工作經歷：工程師\n專長：Python\n期望待遇：面議\n自傳：我…",
             "個人簡歷\n姓名 李四\n出生日期\n教育背景\n工作经历\n专业技能\n求职意向",
             "履歴書\nふりがな\n氏名\n生年月日\n学歴\n職歴\n免許・資格\n志望動機",
-            "Curriculum Vitae\nWork Experience\nEducation: Bachelor of Science\nTechnical Skills\nLanguages\nReferences available",
+            "Curriculum Vitae\nWork Experience\nEducation: Bachelor of Science\nTechnical "
+            "Skills\nLanguages\nReferences available",
         ),
         spares=("Our university offers education in many languages.", "請提供姓名與聯絡電話", "會議記錄：討論學歷認證"),
     ),
@@ -116,15 +128,20 @@ DOCUMENTS = (
         words=(
             *_words(
                 5,
-                "薪資明細 薪資清冊 薪資表 薪资表 工资表 工资条 薪水單 給与明細 給与一覧 賃金台帳 payroll salary_list salary_slip payslip",
+                "薪資明細 薪資清冊 薪資表 薪资表 工资表 工资条 薪水單 給与明細 給与一覧 "
+                "賃金台帳 payroll salary_list salary_slip payslip",
             ),
             *_words(
                 3,
-                "底薪 本薪 基本工资 基本給 實發金額 实发工资 應發金額 应发工资 差引支給額 總支給額 総支給額 加班費 加班费 全勤獎金 年終獎金 绩效工资 base_salary gross_pay net_pay gross_salary net_salary annual_salary",
+                "底薪 本薪 基本工资 基本給 實發金額 实发工资 應發金額 应发工资 差引支給額 "
+                "總支給額 総支給額 加班費 加班费 全勤獎金 年終獎金 绩效工资 base_salary "
+                "gross_pay net_pay gross_salary net_salary annual_salary",
             ),
             *_words(
                 2,
-                "薪資 薪资 工资 月薪 年薪 給与 賃金 勞保 健保費 勞退 社保 公积金 所得税 所得稅 代扣 扣繳 厚生年金 健康保険 雇用保険 残業 手当 salary bonus deductions overtime withholding allowance",
+                "薪資 薪资 工资 月薪 年薪 給与 賃金 勞保 健保費 勞退 社保 公积金 所得税 "
+                "所得稅 代扣 扣繳 厚生年金 健康保険 雇用保険 残業 手当 salary bonus deductions "
+                "overtime withholding allowance",
             ),
             *_words(1, "員工編號 员工编号 工號 工号 部門 部门 職稱 社員番号 氏名 姓名 employee department"),
             *_patterns(1, 4, ("[0-9]{2,3},[0-9]{3}", "[1-9][0-9]{4,6}")),

@@ -137,7 +137,9 @@ TAIWAN = (
     Detector(
         name="tw_bank_account",
         about="Taiwan: bank account, with or without the bank's code",
-        source="Financial Information Service: bank code of three digits, account of ten to sixteen; no common checksum",
+        source=(
+            "Financial Information Service: bank code of three digits, account of ten to sixteen; no common checksum"
+        ),
         context={
             "zh-Hant": ("帳號", "帳戶", "匯款", "轉帳", "銀行代碼", "戶名"),
             "zh-Hans": ("账号", "帐号", "汇款"),
