@@ -18,6 +18,7 @@ from services.delivery.adapters.fates import RecordedFates
 from services.delivery.adapters.queue import BrokerQueue
 from services.delivery.adapters.rpc import QueueService
 from services.delivery.adapters.smtp import SmtpTransport
+from services.delivery.changes import Changes
 from services.delivery.config import DeliveryConfig
 from services.delivery.core.destinations import Destinations
 from services.delivery.core.schedule import Schedule
@@ -56,8 +57,7 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         reporter=reporter,
         schedule=Schedule(config.retry_after, config.give_up_after, config.delay_notice_after),
         directory=lambda: ctx.control.directory,
-        objects=ctx.objects,
-        public=public,
+        changes=Changes(ctx.objects, public, signer, identities, trusted),
         hostname=config.hostname,
         most_recipients=config.recipients_per_transaction,
         now=utc_now,

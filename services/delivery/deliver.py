@@ -17,12 +17,13 @@ from datetime import UTC, datetime, timedelta
 from letterlock.delivery.v1 import delivery_pb2
 from letterlock.mail.v1 import mail_pb2
 
-from services.common import log, telemetry, tracing
+from services.common import log, mailedit, telemetry, tracing
 from services.common.bus import Later, Message
 from services.common.errors import Corrupt, Error, Rejected, Unavailable
 from services.common.facts import Facts, MailReader, OpenFact
 from services.common.ids import MailId, TenantId
-from services.delivery.core import tags
+from services.common.legs import SEALING, needs_sealing
+from services.common.mailedit import Wish
 from services.delivery.core.replies import Result, deferred, failed
 from services.delivery.core.routes import domain_of
 from services.delivery.fate_report import Mail, Reporter, Told
@@ -34,6 +35,8 @@ from services.delivery.retry_state import next_attempt, parse
 _log = log.get(__name__)
 
 _DELIVERING = frozenset({mail_pb2.DISPOSITION_DELIVER, mail_pb2.DISPOSITION_DELAY})
+_HANDLED = mailedit.CHANGES | {"notify", "bcc", "redirect"}
+"""Transforms that delivery carries out, or that the decision's recipients and legs already show."""
 _CODES = {
     mail_pb2.DISPOSITION_RETURN: "policy_returned",
     mail_pb2.DISPOSITION_REFUSE: "policy_refused",
@@ -94,7 +97,7 @@ class Deliver:
     async def _leg(
         self, mail: Mail, leg: mail_pb2.Leg, fact: OpenFact, message: Message, fates: dict[int, Fate]
     ) -> None:
-        wishes = [tags.read(t.kind, t.rule, t.settings) for t in leg.transforms]
+        wishes = _wishes(leg)
         if fact.kind == "decided" and not fact.trace.legs:
             await self._notices.send(mail, leg, wishes)
         positions = [p for p in leg.recipients if p not in fates or fates[p].state not in TERMINAL]
@@ -104,9 +107,9 @@ class Deliver:
             await self._close(mail, leg, positions, fact.content)
             return
         delivers = leg.disposition in _DELIVERING or fact.kind in ("released", "sealed")
-        if not delivers or (fact.kind != "sealed" and any(w.kind == tags.SEALS for w in wishes)):
+        if not delivers or (fact.kind != "sealed" and needs_sealing(leg)):
             return
-        unknown = {w.kind for w in wishes} - tags.HANDLED - {tags.SEALS}
+        unknown = {w.kind for w in wishes} - _HANDLED - SEALING
         if unknown and fact.kind != "sealed":
             raise Rejected("the leg asks for a change that is not delivery's", kinds=sorted(unknown))
         kept = await self._kept(mail, leg, positions, fates)
@@ -212,7 +215,7 @@ class Deliver:
         if left is None:
             await self._queue.remove(tenant, mail_id, state.leg)
             return
-        wishes = [tags.read(t.kind, t.rule, t.settings) for t in leg.transforms]
+        wishes = _wishes(leg)
         await self._passes.run(Work(mail, leg, wishes, content, kept=True), left)
 
     async def _again(
@@ -257,6 +260,10 @@ def _unfinished(
     del left.recipients[:]
     left.recipients.extend(waiting)
     return left
+
+
+def _wishes(leg: mail_pb2.Leg) -> list[Wish]:
+    return [mailedit.read(t.kind, t.rule, t.settings) for t in leg.transforms]
 
 
 def _delayed(leg: mail_pb2.Leg) -> Result:

@@ -10,9 +10,9 @@ from letterlock.mail.v1 import mail_pb2
 
 from services.common.directory import Directory
 from services.common.ids import MailId
+from services.common.mailedit import Wish
 from services.common.systemmail import SystemMail
 from services.delivery.core import dsn
-from services.delivery.core.tags import Wish
 from services.delivery.fate_report import Mail
 
 _WHAT = {

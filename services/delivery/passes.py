@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -16,21 +13,18 @@ from letterlock.mail.v1 import mail_pb2
 
 from services.common import log, telemetry
 from services.common.directory import Directory
-from services.common.errors import AlreadyExists, Unavailable
-from services.common.objects import ObjectStore
-from services.common.sealing import age
-from services.common.sealing.keys import PublicKeys
-from services.delivery.core import routes, tags, wire
+from services.common.errors import Unavailable
+from services.common.mailedit import Wish
+from services.delivery.changes import Changes, Leaving
+from services.delivery.core import routes, wire
 from services.delivery.core.replies import Result, failed
 from services.delivery.core.schedule import Schedule
-from services.delivery.core.tags import Changed, Wish
 from services.delivery.fate_report import Mail, Reporter, Told
 from services.delivery.ports import Outgoing, Overflow, Queue, Recipient, Transport
 
 _log = log.get(__name__)
 _SLACK = timedelta(seconds=1)
 """Retries that are due this soon go along."""
-_THREAD = 256 * 1024
 
 
 @dataclass
@@ -81,14 +75,13 @@ class Passes:
         reporter: Reporter,
         schedule: Schedule,
         directory: Callable[[], Directory],
-        objects: ObjectStore,
-        public: PublicKeys,
+        changes: Changes,
         hostname: str,
         most_recipients: int,
         now: Callable[[], datetime],
     ) -> None:
         self._transport, self._queue, self._reporter, self._schedule = transport, queue, reporter, schedule
-        self._directory, self._objects, self._public = directory, objects, public
+        self._directory, self._changes = directory, changes
         self._hostname, self._most, self._now = hostname, most_recipients, now
 
     async def run(self, work: Work, state: delivery_pb2.RetryState) -> None:
@@ -107,13 +100,7 @@ class Passes:
 
     async def _attempt(self, work: Work, due: Sequence[delivery_pb2.RecipientRetry]) -> list[_Tried]:
         raw = await work.raw()
-        changed = (
-            await asyncio.to_thread(tags.apply, raw, work.wishes)
-            if len(raw) > _THREAD
-            else tags.apply(raw, work.wishes)
-        )
-        if changed.differs:
-            await self._keep_change(work, changed)
+        leaving = await self._changes.make(work.mail.tenant, work.mail.mail_id, work.leg, work.wishes, raw)
         groups: dict[routes.Destination, list[delivery_pb2.RecipientRetry]] = {}
         view = self._directory()
         for entry in due:
@@ -124,7 +111,7 @@ class Passes:
             for destination, entries in groups.items()
             for i in range(0, len(entries), self._most)
         ]
-        done = await all_of(*(self._group(work, destination, part, changed) for destination, part in parts))
+        done = await all_of(*(self._group(work, destination, part, leaving) for destination, part in parts))
         return [one for group in done for one in group]
 
     async def _group(
@@ -132,14 +119,14 @@ class Passes:
         work: Work,
         destination: routes.Destination,
         entries: Sequence[delivery_pb2.RecipientRetry],
-        changed: Changed,
+        leaving: Leaving,
     ) -> list[_Tried]:
         """Transactions to one destination, more than one only where the host wants recipients apart."""
         results: dict[int, _Tried] = {}
         pending = list(entries)
         while pending:
             try:
-                answers = await self._transport.send(destination, self._outgoing(work, pending, changed))
+                answers = await self._transport.send(destination, self._outgoing(work, pending, leaving))
             except Overflow as overflow:
                 results |= {e.position: _Tried(e, overflow) for e in pending if e.position not in results}
                 break
@@ -147,11 +134,11 @@ class Passes:
             results |= {e.position: _Tried(e, r) for e, r in pairs}
             delivered = [(e, r) for e, r in pairs if r.fate == "delivered"]
             # At once: until it is recorded, a kill makes a double of it.
-            await self._arrived(work, [(e, r) for e, r in delivered if e.position >= 0])
+            await self._arrived(work, [(e, r) for e, r in delivered if e.position >= 0], leaving.summary)
             pending = [e for e, r in pairs if r.too_many] if delivered else []
         return list(results.values())
 
-    def _outgoing(self, work: Work, entries: Sequence[delivery_pb2.RecipientRetry], changed: Changed) -> Outgoing:
+    def _outgoing(self, work: Work, entries: Sequence[delivery_pb2.RecipientRetry], leaving: Leaving) -> Outgoing:
         envelope = work.mail.envelope
         recipients = [work.recipient(e.position) for e in entries]
         system = envelope.origin == "system"
@@ -169,21 +156,24 @@ class Passes:
         return Outgoing(
             sender=envelope.sender,
             recipients=recipients,
-            content=headers + changed.content,
+            content=headers + leaving.content,
             smtputf8=envelope.smtputf8,
             ret=envelope.ret,
             envid=envelope.envid,
         )
 
-    async def _arrived(self, work: Work, delivered: Sequence[tuple[delivery_pb2.RecipientRetry, Result]]) -> None:
-        """Record what the next hop took; a success that the sender asked for and no other system reports, too."""
+    async def _arrived(
+        self, work: Work, delivered: Sequence[tuple[delivery_pb2.RecipientRetry, Result]], summary: str
+    ) -> None:
+        """Record what the next hop took, and as what; tell a success that the sender asked for and nobody else does."""
         if not delivered:
             return
         told = [Told(work.positions(e.position), r, e.attempts + 1) for e, r in delivered]
         relayed = [t for t in told if not t.result.dsn_passed_on]
         if self._reporter.due(work.mail, "relayed", relayed):
             await self._reporter.notify(work.mail, work.leg.number, "relayed", relayed, await work.raw())
-        await self._reporter.outcome(work.mail, work.leg.number, mail_pb2.STATE_DELIVERED, told)
+        known = [replace(t, result=_with_summary(t.result, summary)) for t in told]
+        await self._reporter.outcome(work.mail, work.leg.number, mail_pb2.STATE_DELIVERED, known)
         telemetry.count("delivery", "delivered", work.mail.tenant, len(told))
         _log.info("delivery.delivered", leg=work.leg.number, number=len(told))
 
@@ -276,31 +266,10 @@ class Passes:
         elif work.kept:
             await self._queue.remove(work.mail.tenant, work.mail.mail_id, work.leg.number)
 
-    async def _keep_change(self, work: Work, changed: Changed) -> None:
-        """Keep beside the mail what leaves differently, and why: enough to make the delivered bytes again."""
-        mail, number = work.mail, work.leg.number
-        manifest = {
-            "mail_id": mail.mail_id,
-            "leg": number,
-            "normalised": changed.normalised,
-            "edits": [
-                {
-                    "kind": e.kind,
-                    "rule": e.rule,
-                    "offset": e.offset,
-                    "inserted": base64.b64encode(e.inserted).decode("ascii"),
-                }
-                for e in changed.edits
-            ],
-            "size": len(changed.content),
-            "sha256": hashlib.sha256(changed.content).hexdigest(),
-        }
-        sealed = age.encrypt(json.dumps(manifest, sort_keys=True).encode(), [await self._public.archive(mail.tenant)])
-        try:
-            await self._objects.create(f"{mail.tenant}/content/{mail.mail_id}/{number}", sealed)
-        except AlreadyExists:
-            # An earlier pass of the same leg; or the sealed copy itself, which says what was done to it.
-            _log.debug("delivery.change_known", leg=number)
+
+def _with_summary(result: Result, summary: str) -> Result:
+    """A result that also says what was changed, and what was not."""
+    return replace(result, detail=f"{result.detail}; {summary}".removeprefix("; ")) if summary else result
 
 
 def _later(

@@ -1,23 +1,21 @@
-"""What leaves: our trace headers, then the mail byte for byte, or with the smallest edit a rule asks for.
+"""What leaves: our trace headers, then the mail byte for byte, or as rules changed it.
 
 None of CR, LF or NUL outside CRLF ever goes out.
 """
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
+from services.common.mailedit.headers import head_end as head_end
 from services.common.newlines import is_clean as is_clean
 from services.common.newlines import normalise as normalise
 
 _HELO = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[A-Fa-f0-9.:IPVv]{2,50}\]")
-_SUBJECT = re.compile(rb"(?mi)^subject[ \t]*:[ \t]?")
-_FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +29,6 @@ class Received:
     tls: bool = False
     authenticated: bool = False
     smtputf8: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A change of the content at one place, kept beside the mail with its reason (the rule)."""
-
-    kind: str
-    rule: str
-    offset: int
-    inserted: bytes
 
 
 def trace_headers(received: Received, *, hostname: str, recipient: str | None) -> bytes:
@@ -75,57 +63,6 @@ def dot_stuff(content: bytes) -> bytes:
     if stuffed.startswith(b"."):
         stuffed = b"." + stuffed
     return stuffed if stuffed.endswith(b"\r\n") or not stuffed else stuffed + b"\r\n"
-
-
-def head_end(content: bytes) -> int:
-    """Where the header section of clean content ends: after the CRLF of its last field."""
-    if content.startswith(b"\r\n"):
-        return 0
-    end = content.find(b"\r\n\r\n")
-    return len(content) if end < 0 else end + 2
-
-
-def add_header(content: bytes, name: str, value: str, *, rule: str) -> tuple[bytes, Edit] | None:
-    """Put a field before the mail; None for a name that is no field name (RFC 5322 2.2)."""
-    if not _FIELD_NAME.fullmatch(name):
-        return None
-    inserted = f"{name}: ".encode("ascii") + _unstructured(value) + b"\r\n"
-    return inserted + content, Edit("header", rule, 0, inserted)
-
-
-def prefix_subject(content: bytes, prefix: str, *, rule: str) -> tuple[bytes, Edit] | None:
-    """Put a text before the subject, or add a subject; None when it is there already.
-
-    Only the prefix is inserted, encoded for itself (RFC 2047), so the rest of the line stays as it was.
-    """
-    head = content[: head_end(content)]
-    match = _SUBJECT.search(head)
-    word = _unstructured(prefix.strip()) + b" "
-    if match is None:
-        inserted = b"Subject: " + word.rstrip() + b"\r\n"
-        return inserted + content, Edit("subject_prefix", rule, 0, inserted)
-    at = match.end()
-    if head[at : at + len(word)] == word:
-        return None
-    if not match[0].endswith((b" ", b"\t")):
-        word = b" " + word
-    return content[:at] + word + content[at:], Edit("subject_prefix", rule, at, word)
-
-
-def _unstructured(text: str) -> bytes:
-    """One-line header text; encoded words of at most 75 characters, folded, when it is not plain ASCII."""
-    text = re.sub(r"[\x00-\x1f\x7f]+", " ", text).strip()
-    if text.isascii() and len(text) <= 900 and "=?" not in text:
-        return text.encode("ascii")
-    words, chunk = [], b""
-    for character in text:
-        encoded = character.encode("utf-8", "replace")
-        if len(chunk) + len(encoded) > 42:
-            words.append(chunk)
-            chunk = b""
-        chunk += encoded
-    words.append(chunk)
-    return b"\r\n ".join(b"=?utf-8?b?" + base64.b64encode(w) + b"?=" for w in words)
 
 
 def needs_smtputf8(content: bytes, addresses: Sequence[str], *, declared: bool) -> bool:

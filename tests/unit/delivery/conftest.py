@@ -26,6 +26,7 @@ from services.delivery.adapters.dns import Resolver
 from services.delivery.adapters.fates import RecordedFates
 from services.delivery.adapters.queue import BrokerQueue
 from services.delivery.adapters.smtp import SmtpTransport
+from services.delivery.changes import Changes
 from services.delivery.config import DeliveryConfig
 from services.delivery.core.destinations import Destinations
 from services.delivery.core.schedule import Schedule
@@ -101,8 +102,13 @@ class World:
             reporter=reporter,
             schedule=Schedule(config.retry_after, config.give_up_after, config.delay_notice_after),
             directory=self.directory,
-            objects=self.objects,
-            public=self.keys.public,
+            changes=Changes(
+                self.objects,
+                self.keys.public,
+                self.keys.signer("delivery"),
+                self.keys.identities,
+                self.keys.writers,
+            ),
             hostname=config.hostname,
             most_recipients=config.recipients_per_transaction,
             now=utc_now,

@@ -18,13 +18,16 @@ from services.common import rpc
 from services.common.auth import Principal
 from services.common.errors import NotFound
 from services.common.ids import MailId
+from services.common.mailedit import rebuild
 from services.common.sealing import age
+from services.common.sealing.content import content_key, read_content, write_content
 from services.common.systemmail import utc_now
 from services.common.testing import eventually
 from services.delivery.adapters.rpc import QueueService
 from tests.unit.delivery.conftest import ACME, RAW, World
 from tests.unit.delivery.sinks import Sink, greet, say, scripted, sink
 
+TEXT = b"Subject: x\r\n\r\nhello\r\n"
 DELIVER, HOLD = mail_pb2.DISPOSITION_DELIVER, mail_pb2.DISPOSITION_HOLD
 
 
@@ -34,6 +37,15 @@ def leg(number: int, *positions: int, disposition: mail_pb2.Disposition = DELIVE
 
 def tag(**settings: object) -> mail_pb2.Transform:
     return mail_pb2.Transform(kind="tag", rule="mark", settings=json.dumps(settings).encode())
+
+
+def banner(text: str) -> mail_pb2.Transform:
+    return mail_pb2.Transform(kind="banner", rule="warn", settings=json.dumps({"text": text}).encode())
+
+
+async def content_of(world: World, trace: mail_pb2.Trace, leg: int) -> tuple[mail_pb2.ContentHeader, bytes]:
+    mail_id = MailId.parse(trace.envelope.mail_id)
+    return await read_content(world.objects, world.keys.identities, world.keys.writers, ACME, mail_id, leg)
 
 
 async def settled(world: World, trace: mail_pb2.Trace, *states: str) -> None:
@@ -238,10 +250,58 @@ async def test_tags_change_the_mail_and_the_change_is_kept_beside_it(world: Worl
         assert by["bob@b.example"].endswith(b"\r\n" + RAW)
         want = b"X-F: 1\r\n" + RAW.replace(b"Subject: ", b"Subject: [external] ")
         assert by["carol@b.example"].endswith(b"\r\n" + want)
-        kept = world.objects.objects[f"{ACME}/content/{trace.envelope.mail_id}/2"]
-        manifest = json.loads(age.decrypt(kept, world.keys.archive_identities(ACME)))
-        assert [e["kind"] for e in manifest["edits"]] == ["subject_prefix", "header"]
+        header, kept = await content_of(world, trace, 2)
+        assert kept == want
+        assert (header.kind, header.rules, header.recipients) == ("changed", ["mark"], [1])
+        assert rebuild(kept, header.manifest) == RAW
+        assert [o.detail for o in await world.outcomes(trace) if o.leg == 2] == [
+            "250 2.0.0 taken; changed: subject_prefix, header"
+        ]
         assert f"{ACME}/content/{trace.envelope.mail_id}/1" not in world.objects.objects
+
+
+async def test_what_left_once_is_what_every_retry_sends(world: World) -> None:
+    """The bytes were kept before the first attempt; what rules or code would make of the mail by now is nothing."""
+    handler = Sink({"bob@b.example": "451 4.2.1 later"})
+    async with sink(handler) as smart, world.running():
+        world.smarthost = smart.address
+        trace = await world.accept(["bob@b.example"], raw=TEXT, legs=[leg(1, 0, transforms=[banner("Look")])])
+        await settled(world, trace, "deferred")
+        header, kept = await content_of(world, trace, 1)
+        assert kept == TEXT.replace(b"hello", b"Look\r\n\r\nhello")
+        key = content_key(ACME, MailId.parse(trace.envelope.mail_id), 1)
+        del world.objects.objects[key]
+        other = kept.replace(b"Look", b"Earlier")
+        await write_content(world.objects, world.keys.public, world.keys.signer("delivery"), header, other)
+        handler.replies.clear()
+        await settled(world, trace, "delivered")
+        assert smart.taken[0].content.endswith(other)
+
+
+async def test_what_is_left_alone_is_told(world: World) -> None:
+    """The mail goes byte for byte, nothing is kept beside it, and the outcome says why."""
+    signed = b"Subject: x\r\n\r\n-----BEGIN PGP SIGNED MESSAGE-----\r\n"
+    async with sink() as smart, world.running():
+        world.smarthost = smart.address
+        trace = await world.accept(["bob@b.example"], raw=signed, legs=[leg(1, 0, transforms=[banner("Look")])])
+        await settled(world, trace, "delivered")
+        assert smart.taken[0].content.endswith(b"\r\n" + signed)
+        assert [o.detail for o in await world.outcomes(trace)] == ["250 2.0.0 taken; left alone: banner (signed)"]
+        assert not any("/content/" in key for key in world.objects.objects)
+
+
+async def test_nothing_is_sent_while_the_change_cannot_be_kept(world: World) -> None:
+    """As delivered is evidence: it is durable first."""
+    async with sink() as smart, world.running():
+        world.smarthost = smart.address
+        changed = [leg(1, 0, transforms=[banner("Look")])]
+        trace = await world.accept(["bob@b.example"], raw=TEXT, legs=changed, publish=False)
+        world.objects.full = True
+        await world.tell.publish("decided", trace, raw=TEXT, msg_id=f"{trace.envelope.mail_id}:d:0")
+        await eventually(lambda: world.broker.queues["delivery-decided"].deliveries)
+        assert smart.taken == []
+        world.objects.full = False
+        await settled(world, trace, "delivered")
 
 
 async def test_bare_newlines_are_normalised_on_the_wire_only(world: World) -> None:
