@@ -34,6 +34,7 @@ _log = log.get(__name__)
 # start in this order and drain in reverse, so that what takes mail in stops first.
 SERVICES: Mapping[str, tuple[str, str]] = {
     "encryption": ("services.encryption.app", "services.encryption.config:EncryptionConfig"),
+    "audit": ("services.audit.app", "services.audit.config:AuditConfig"),
     "admin": ("services.admin.app", "services.admin.config:AdminConfig"),
     "archive": ("services.archive.app", "services.archive.config:ArchiveConfig"),
     "quarantine": ("services.quarantine.app", "services.quarantine.config:QuarantineConfig"),

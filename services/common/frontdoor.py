@@ -32,6 +32,7 @@ AREAS: Mapping[str, str] = {
     "archive": "archive",
     "keys": "encryption",
     "encryption": "encryption",
+    "audit": "audit",
 }
 """`letterlock.<area>.v1`: the service that answers it."""
 _REFLECTION = "grpc.reflection."

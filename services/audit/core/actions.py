@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from services.common.tlog.entry import ACTIONS
+
 EVERYONE = frozenset({"rpc.refused", "login"})
 """What every service may tell of its own callers."""
 
@@ -25,6 +27,14 @@ WRITERS: Mapping[str, frozenset[str]] = {
     "ingress": frozenset(),
     "delivery": frozenset(),
 }  # fmt: skip
+
+BUS = "bus"
+"""The service of an entry that came on the bus, where nothing proves which service told it."""
+ON_THE_BUS = ACTIONS - {
+    "access.requested", "access.approved", "access.refused", "access.revoked", "archive.searched", "archive.opened",
+    "archive.exported", "password.viewed", "log.erased",
+}  # fmt: skip
+"""What may be told without waiting. Approvals and reveals are not: they come by `Append`, under a certificate."""
 
 
 def may_write(service: str, action: str) -> bool:

@@ -57,7 +57,9 @@ STREAMS: Mapping[str, Stream] = MappingProxyType(
         "HOLDS": Stream(
             subjects=("quarantine.due.*", "quarantine.schedule.>"), retention="workqueue", max_bytes=0, scheduled=True
         ),
-        "AUDIT": Stream(subjects=("audit.entry.*",), retention="limits", max_bytes=4 * GIB, max_per_subject=1_000_000),
+        "AUDIT": Stream(
+            subjects=("audit.entry.*",), retention="interest", max_bytes=4 * GIB, max_per_subject=1_000_000
+        ),
         "DEAD": Stream(subjects=("dead.>",), retention="limits", max_bytes=2 * GIB, max_age=30 * 86400),
     }
 )
@@ -90,6 +92,10 @@ CONSUMERS: Mapping[str, Consumer] = MappingProxyType(
         "delivery-released": Consumer(stream="RELEASED", subject="mail.released.*", service="delivery"),
         "delivery-sealed": Consumer(stream="SEALED", subject="mail.sealed.*", service="delivery"),
         "delivery-retry": Consumer(stream="DELIVERY", subject="delivery.retry.*", service="delivery"),
+        "encryption-decided": Consumer(
+            stream="DECIDED", subject="mail.decided.*", service="encryption", max_ack_pending=4096
+        ),
+        "encryption-released": Consumer(stream="RELEASED", subject="mail.released.*", service="encryption"),
         "quarantine-decided": Consumer(stream="DECIDED", subject="mail.decided.*", service="quarantine"),
         "quarantine-due": Consumer(stream="HOLDS", subject="quarantine.due.*", service="quarantine"),
         "archive-decided": Consumer(
@@ -108,11 +114,15 @@ CONSUMERS: Mapping[str, Consumer] = MappingProxyType(
             max_deliver=_PATIENT,
             max_ack_pending=8192,
         ),
+        # An entry has no second source either.
+        "audit-entry": Consumer(
+            stream="AUDIT", subject="audit.entry.*", service="audit", max_deliver=_PATIENT, max_ack_pending=2048
+        ),
     }
 )
 
 BUCKETS: Mapping[str, float] = MappingProxyType(
-    {"control": 0.0, "factkeys": 8 * 86400.0, "nodes": 7 * 86400.0, "queue": 30 * 86400.0}
+    {"control": 0.0, "factkeys": 8 * 86400.0, "nodes": 7 * 86400.0, "queue": 30 * 86400.0, "leases": 86400.0}
 )
 """Each bucket and how long its values live, in seconds; 0: for ever."""
 
@@ -173,7 +183,13 @@ ACCESS: Mapping[str, Access] = MappingProxyType(
             looks_into=("OUTCOME",),
             writes=("control", "factkeys", "nodes"),
         ),
-        "audit": Access(publishes=(_AUDIT,), listens=("audit.>",), looks_into=("AUDIT",), writes=("control", "nodes")),
+        "audit": Access(
+            publishes=(_AUDIT,),
+            listens=("audit.>",),
+            looks_into=("AUDIT",),
+            reads=("control", "factkeys", "nodes", "leases"),
+            writes=("control", "factkeys", "nodes", "leases"),
+        ),
         "admin": Access(asks=("archive.fates",), writes=("control", "factkeys", "nodes")),
         "portal": Access(),
     }

@@ -22,7 +22,7 @@ from services.common.components import TrustConfig
 from services.common.config import Settings
 from services.common.errors import Corrupt, InvalidInput, Unavailable
 
-type Kind = Literal["mail", "system", "decision", "content", "secret", "public_key"]
+type Kind = Literal["mail", "system", "decision", "content", "secret", "public_key", "checkpoint"]
 """mail and system mail are told apart by the envelope's origin; `secret` is a system mail that is never archived."""
 
 GRANTS: Mapping[str, tuple[Kind, ...]] = {
@@ -30,6 +30,7 @@ GRANTS: Mapping[str, tuple[Kind, ...]] = {
     "policy": ("decision",),
     "delivery": ("system", "content"),
     "quarantine": ("system",),
+    "audit": ("checkpoint",),
     "encryption": ("public_key", "system", "content", "secret"),
 }
 """What each service may sign; a service that is not here signs nothing."""

@@ -150,6 +150,44 @@ def load(data: bytes) -> Leaf:
     return Leaf(**document)
 
 
+def scan(data: bytes) -> Mapping[str, str] | None:
+    """`id`, `action`, `outcome` and `tenant` of a leaf, checked as `load` checks it but several times as fast.
+
+    None where only `load` can tell what it is, or what is wrong with it.
+    """
+    found = _SHAPE.fullmatch(data)
+    if found is None or len(data) > MAX_ENTRY:
+        return None
+    facts, action = found["facts"], found["action"].decode()
+    if facts != b"{}":
+        try:
+            values = orjson.loads(facts)
+        except orjson.JSONDecodeError:
+            return None
+        if type(values) is not dict or len(values) > _FACTS or orjson.dumps(values, option=_SORTED) != facts:
+            return None
+        if not all(_NAME.fullmatch(name) and _is_fact(value) for name, value in values.items()):
+            return None
+    if action not in ACTIONS or found["mails"].count(b",") >= MAX_MAILS:
+        return None
+    return {
+        "id": found["id"].decode(),
+        "action": action,
+        "outcome": found["outcome"].decode(),
+        "tenant": found["tenant"].decode(),
+    }
+
+
+_SORTED = orjson.OPT_SORT_KEYS
+_SHAPE = re.compile(
+    rb'\{"action":"(?P<action>[a-z.]+)","actor":"[0-9a-f]{64}","case_id":"[!#-\[\]-~]{0,128}","detail":"[0-9a-f]{64}",'
+    rb'"facts":(?P<facts>\{.*?\}),"grant_id":"[!#-\[\]-~]{0,128}","id":"(?P<id>[0-9a-f]{32})","late":(?:true|false),'
+    rb'"mail_ids":\[(?P<mails>(?:"[0-9A-Z]{26}"(?:,"[0-9A-Z]{26}")*)?)\],"outcome":"(?P<outcome>done|denied)",'
+    rb'"service":"[a-z_]{1,32}","tenant":"(?P<tenant>[0-9A-Z]{26})",'
+    rb'"time":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z","v":1,"who":"[0-9a-f]{32}"\}'
+)
+
+
 def time_of(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds: always of one length, so that it sorts as text."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -55,6 +55,10 @@ class Growing:
         self._edge.append(node)
         self.size += 1
 
+    def peaks(self) -> list[bytes]:
+        """The complete subtrees it consists of, the smallest and last first."""
+        return self._edge[::-1]
+
     def root(self) -> bytes:
         """The root over everything so far."""
         if not self._edge:
