@@ -1,8 +1,9 @@
 """The verb: a mail and its envelope in, a decision with its reasons out.
 
-Small mails are decided where they are, large ones in threads. An inspection
-that takes too long is not waited for: the mail counts as not inspected, and
-the tenant's `on_doubt` says what that means.
+Small texts are decided where they are, large mails in threads, and files are
+read in the sandbox. An inspection that takes too long is not waited for: what
+it did not reach counts as not inspected, and the tenant's `on_doubt` says what
+that means.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from services.common.ids import TenantId
 from services.common.newlines import is_clean, normalise
 from services.policy.adapters import wire
 from services.policy.core.evaluate import evaluate
-from services.policy.core.extract import Limits
+from services.policy.core.extract import Inspection, Limits, extracted
 from services.policy.core.filters import UNKNOWN, FilterVerdict
 from services.policy.core.lattice import join
 from services.policy.core.message import Direction, Message, NotInspected
-from services.policy.core.mime import headers_only, read
+from services.policy.core.mime import headers_only, inspect
+from services.policy.core.scanning import is_ready
 from services.policy.filters import Filters
+from services.policy.inspection import Opener
 from services.policy.pool import FairPool
 from services.policy.ports import InForce, Policies
 from services.policy.shadow import ShadowTally
@@ -32,6 +35,8 @@ from services.policy.shadow import ShadowTally
 _log = log.get(__name__)
 _INLINE_JUDGEMENTS = 1000
 """Recipients times rules from which a decision leaves the event loop."""
+_LEAST = 0.2
+"""Seconds that judging gets even when reading took all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,10 @@ class Decider:
         *,
         filters: Filters | None = None,
         tally: ShadowTally | None = None,
+        opener: Opener | None = None,
     ) -> None:
         self._policies, self._pool, self._bounds = policies, pool, bounds
-        self._filters, self._tally = filters or Filters(()), tally
+        self._filters, self._tally, self._opener = filters or Filters(()), tally, opener
 
     async def __call__(
         self,
@@ -74,18 +80,22 @@ class Decider:
         tenant = TenantId.parse(envelope.tenant)
         in_force = draft or self._policies.current(tenant)
         began = time.perf_counter()
-        judgements = len(envelope.recipients) * len(in_force.policy.rules)
+        asked: asyncio.Task[FilterVerdict] | None = None
         if self._filters.wanted(in_force.policy.asks_filters):
-            # The engines read the mail while we do.
+            # The engines read the mail while we do. They bound their own time.
             asked = asyncio.create_task(self._filters(tenant, wire.question(envelope, raw), timeout=timeout))
-            try:
-                decision = await self._in_thread(tenant, in_force, envelope, raw, queued, timeout, asked)
-            finally:
+        try:
+            deadline = time.monotonic() + timeout
+            message, small = await self._read(tenant, envelope, raw, deadline)
+            said = await asked if asked is not None else UNKNOWN
+        finally:
+            if asked is not None:
                 asked.cancel()
-        elif len(raw) <= self._bounds.inline_bytes and judgements <= _INLINE_JUDGEMENTS:
-            decision = self._consider(tenant, in_force, envelope, self._inspect(raw), queued)
+        judgements = len(envelope.recipients) * len(in_force.policy.rules)
+        if small and judgements <= _INLINE_JUDGEMENTS and is_ready(in_force.policy):
+            decision = self._consider(tenant, in_force, envelope, message, queued, said)
         else:
-            decision = await self._in_thread(tenant, in_force, envelope, raw, queued, timeout)
+            decision = await self._in_thread(tenant, in_force, envelope, raw, message, queued, said, deadline)
         if self._tally is not None and draft is None and envelope.origin != "trace":
             self._tally.count(tenant, in_force.policy, envelope, decision)
         _log.info(
@@ -101,39 +111,54 @@ class Decider:
         )
         return decision
 
+    async def _read(
+        self, tenant: TenantId, envelope: mail_pb2.Envelope, raw: bytes, deadline: float
+    ) -> tuple[Message, bool]:
+        """The mail as read, and whether it is small enough to be judged on the loop."""
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                small = len(raw) <= self._bounds.inline_bytes
+                found = self._inspect(raw) if small else await self._pool.run(tenant, lambda: self._inspect(raw))
+        except TimeoutError:
+            _log.warning("policy.inspection_timeout", tenant=tenant, mail_id=envelope.mail_id, size=len(raw))
+            return headers_only(raw, NotInspected("", "timeout")), True
+        if not found.files:
+            return found.message, small
+        if self._opener is None:
+            return extracted(found, None, self._bounds.limits, failed="unsupported"), small
+        recipients = [r.address for r in envelope.recipients]
+        return await self._opener(
+            tenant, found, sender=envelope.sender, recipients=recipients, deadline=deadline
+        ), False
+
     async def _in_thread(
         self,
         tenant: TenantId,
         in_force: InForce,
         envelope: mail_pb2.Envelope,
         raw: bytes,
+        message: Message,
         queued: bool,
-        timeout: float,
-        asked: asyncio.Task[FilterVerdict] | None = None,
+        said: FilterVerdict,
+        deadline: float,
     ) -> mail_pb2.Decision:
         def work() -> mail_pb2.Decision:
-            return self._consider(tenant, in_force, envelope, self._inspect(raw), queued)
+            return self._consider(tenant, in_force, envelope, message, queued, said)
 
-        said = UNKNOWN
         try:
-            async with asyncio.timeout(timeout):
-                if asked is None:
-                    return await self._pool.run(tenant, work)
-                read_mail = await self._pool.run(tenant, lambda: self._inspect(raw))
+            async with asyncio.timeout(max(deadline - time.monotonic(), _LEAST)):
+                return await self._pool.run(tenant, work)
         except TimeoutError:
             _log.warning("policy.inspection_timeout", tenant=tenant, mail_id=envelope.mail_id, size=len(raw))
-            read_mail = headers_only(raw, NotInspected("", "timeout"))
-        if asked is not None:
-            # It bounds its own time, by the same time-out from the same moment.
-            said = await asked
-        return self._consider(tenant, in_force, envelope, read_mail, queued, said)
+            late = headers_only(raw, NotInspected("", "timeout"))
+            return self._consider(tenant, in_force, envelope, late, queued, said)
 
-    def _inspect(self, raw: bytes) -> Message:
+    def _inspect(self, raw: bytes) -> Inspection:
         began = time.thread_time()
         # What leaves is what counts: where a tenant takes bare newlines and NUL, nobody reads the mail with them.
-        message = read(raw if is_clean(raw) else normalise(raw), self._bounds.limits)
+        found = inspect(raw if is_clean(raw) else normalise(raw), self._bounds.limits)
         telemetry.STAGE_CPU.labels("policy", "inspect").inc(time.thread_time() - began)
-        return message
+        return found
 
     def _consider(
         self,

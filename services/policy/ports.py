@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,3 +58,13 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Let go of its connections."""
+
+
+class Passwords(Protocol):
+    """Passwords that a tenant has with its partners, to look into what is sealed with them."""
+
+    async def for_mail(self, tenant: TenantId, sender: str, recipients: Sequence[str]) -> Sequence[str]:
+        """The agreed ones and those made for mail between these, the likelier first; none is an answer.
+
+        Raises `Unavailable`.
+        """

@@ -103,7 +103,7 @@ def cases() -> Iterator[Case]:
             _part("text/csv; name*=UTF-8''%E5%AE%A2%E6%88%B6.csv", _b64(f"name,{CARD}\r\n".encode()), "Content-Transfer-Encoding: base64"),
             _part("application/pdf; name=a.pdf", _b64(b"%PDF-1.7 \x00\x01"), "Content-Transfer-Encoding: base64"),
         ),
-        ("see files",), ("客戶.csv", "a.pdf"), frozenset({"unsupported"}), cards=1,
+        ("see files",), ("客戶.csv", "a.pdf"), frozenset({"broken"}), cards=1,
     )  # fmt: skip
     yield Case(
         "forwarded",
@@ -112,12 +112,12 @@ def cases() -> Iterator[Case]:
         ("",),
     )
     yield Case(
-        "encrypted-zip",
+        "cut-zip",
         _multipart(
             "zip",
             _part("application/zip; name=x.zip", _b64(b"PK\x03\x04\x14\x00\x01\x00" + b"\x99" * 40), "Content-Transfer-Encoding: base64"),
         ),
-        (), ("x.zip",), frozenset({"encrypted"}),
+        (), ("x.zip",), frozenset({"broken"}),
     )  # fmt: skip
     yield Case(
         "broken-base64",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Mapping
-from email import policy
+from email import errors, policy
 from email.header import decode_header
 from email.message import Message as StdMessage
 from email.parser import BytesHeaderParser, BytesParser
@@ -18,11 +18,20 @@ from typing import Any
 
 from services.policy.core.charsets import decode
 from services.policy.core.extract import Leaf, Limits, Reading
+from services.policy.core.headers import readings
 from services.policy.core.message import NotInspected, Reason
 
+_DEFECTS = {
+    errors.CloseBoundaryNotFoundDefect: "boundary-unclosed",
+    errors.StartBoundaryNotFoundDefect: "boundary-missing",
+    errors.NoBoundaryInMultipartDefect: "boundary-missing",
+    errors.MissingHeaderBodySeparatorDefect: "header-odd",
+}
 _MAX_HEADER_BLOCK = 256 * 1024
 _MAX_NESTS = 100
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]")
+_PADDED = re.compile(rb"[^=]+=*")
+_URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=\s]")
 
 type Std = StdMessage[str, str]
@@ -54,7 +63,7 @@ def read_slowly(raw: bytes, limits: Limits) -> Reading:
 
 
 def _as_text(raw: bytes, reason: Reason) -> Reading:
-    reading = Reading(headers_of(raw), doubts=[NotInspected("", reason)])
+    reading = Reading(headers_of(raw), doubts=[NotInspected("", reason)], odd={"structure-unreadable"})
     reading.leaves.append(Leaf("1", "text/plain", "", "", False, raw))
     return reading
 
@@ -74,6 +83,7 @@ def _walk(part: Std, path: str, depth: int, reading: Reading, limits: Limits) ->
             reading.leaves.append(
                 Leaf(path or "1", kind, str(part.get("content-type", "")), _name(part), True, b"", inner, embedded=True)
             )
+        reading.odd.update(_DEFECTS[type(d)] for d in part.defects if type(d) in _DEFECTS)
         for outside in (part.preamble, part.epilogue):
             if outside and outside.strip():
                 reading.between += f"\n{outside}"
@@ -82,8 +92,12 @@ def _walk(part: Std, path: str, depth: int, reading: Reading, limits: Limits) ->
         return
     contents, broken = _contents(part)
     broken = broken or kind.startswith("multipart/") or bool(part.defects)
+    if kind.startswith("multipart/"):
+        reading.odd.add("boundary-missing")
     disposition = str(part.get("content-disposition", "")).strip().lower()
     name = _name(part)
+    named = [str(v) for f in ("content-disposition", "content-type") for v in part.get_all(f, [])]
+    others = tuple(n for n in readings(named, "filename", "name") if n != name)
     for content in contents:
         reading.leaves.append(
             Leaf(
@@ -94,6 +108,7 @@ def _walk(part: Std, path: str, depth: int, reading: Reading, limits: Limits) ->
                 disposition.startswith("attachment") or bool(name),
                 content,
                 doubt="broken" if broken else None,
+                names=others,
             )
         )
 
@@ -108,8 +123,10 @@ def _contents(part: Std) -> tuple[list[bytes], bool]:
     decoded, sure = base64_of(raw)
     if len(encodings) > 1 or encodings[0] != "base64":
         # Some programs decode it, some do not: both readings are looked at.
-        return [decoded, raw], True
-    return [decoded if decoded or not raw.strip() else raw], not sure
+        return [*base64_readings(raw), raw], True
+    if sure:
+        return [decoded if decoded or not raw.strip() else raw], False
+    return base64_readings(raw) or [raw], True
 
 
 def base64_of(raw: bytes) -> tuple[bytes, bool]:
@@ -131,6 +148,19 @@ def base64_of(raw: bytes) -> tuple[bytes, bool]:
         return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4)), not odd
     except binascii.Error:
         return b"", False
+
+
+def base64_readings(raw: bytes) -> list[bytes]:
+    """What different programs decode: foreign characters dropped or an end, padding an end, a pause or nothing."""
+    decoded, sure = base64_of(raw)
+    found = {decoded: None}
+    if not sure:
+        found[b"".join(base64_of(piece)[0] for piece in _PADDED.findall(raw))] = None
+        found[base64_of(_NOT_BASE64.split(raw, maxsplit=1)[0].partition(b"=")[0])[0]] = None
+        found[base64_of(raw.translate(_URL_SAFE))[0]] = None
+        # A line at a time, as some decoders work.
+        found[b"".join(base64_of(line)[0] for line in raw.splitlines())] = None
+    return [form for form in found if form]
 
 
 def _raw(part: Std) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import time
@@ -10,14 +11,27 @@ import zipfile
 from email.message import EmailMessage
 
 import pytest
+import pyzipper
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.common.extraction import File
+from services.common.ids import TenantId
+from services.common.testing.extraction import InProcessExtractor
 from services.policy.core import mime
-from services.policy.core.extract import Limits
+from services.policy.core.extract import Limits, extracted
 from services.policy.core.message import Message
 from services.policy.core.slowmime import base64_of, read_slowly
 from tests.unit.policy.builders import mail, multipart
+
+
+def _locked_zip() -> bytes:
+    packed = io.BytesIO()
+    with pyzipper.AESZipFile(packed, "w", encryption=pyzipper.WZ_AES) as archive:
+        archive.setpassword(b"nobody knows")
+        archive.writestr("a.txt", "secret")
+    return packed.getvalue()
+
 
 CHINESE = "機密文件，請勿外流。信用卡"
 JAPANESE = "これは機密です。よろしく"
@@ -25,7 +39,18 @@ JAPANESE = "これは機密です。よろしく"
 
 def text_of(message: Message) -> str:
     """All text a rule would see."""
-    return "\n".join((*message.bodies, *(a.text for a in message.attachments if a.text)))
+    return "\n".join((*message.bodies, *(a.text for a in message.attachments if a.text), *message.hidden))
+
+
+def opened(raw: bytes) -> Message:
+    """The mail with its files read, as the sandbox reads them."""
+
+    async def read(files: tuple[File, ...]) -> Message:
+        pieces = await InProcessExtractor()(TenantId.new(), files, timeout=20)
+        return extracted(found, pieces, Limits())
+
+    found = mime.inspect(raw)
+    return asyncio.run(read(found.files))
 
 
 def reasons(message: Message) -> set[str]:
@@ -96,28 +121,30 @@ def test_headers_in_every_dress() -> None:
 
 
 def test_attachments_have_names_types_sizes_and_text() -> None:
-    """RFC 2231 names, text attachments read, others counted as unsupported."""
+    """RFC 2231 names, text attachments read, what is no real document is broken."""
     message = EmailMessage()
     message.set_content("body")
     message.add_attachment(b"secret,1\r\n", maintype="text", subtype="csv", filename="客戶.csv")
     message.add_attachment(b"%PDF-1.7 \x00 nothing", maintype="application", subtype="pdf", filename="a.pdf")
     message.add_attachment(b"plain words", maintype="application", subtype="octet-stream", filename="x.bin")
-    read = mime.read(message.as_bytes().replace(b"\n", b"\r\n"))
+    read = opened(message.as_bytes().replace(b"\n", b"\r\n"))
     assert [(a.name, a.content_type, a.text) for a in read.attachments] == [
         ("客戶.csv", "text/csv", "secret,1\r\n"),
         ("a.pdf", "application/pdf", None),
         ("x.bin", "application/octet-stream", "plain words"),
     ]
     assert read.attachments[1].size == 18
-    assert [(n.part, n.reason) for n in read.not_inspected] == [("3", "unsupported")]
+    assert [(n.part, n.reason) for n in read.not_inspected] == [("3", "broken")]
 
 
 def test_html_is_what_a_reader_sees() -> None:
-    """Tags inside a word do not split it, blocks do, scripts are nothing, hidden text is text."""
+    """Tags inside a word do not split it, blocks do; scripts and hidden text are apart."""
     html = "<p>4111<b>1111</b>11111111</p><p>next</p><script>no()</script><span style='display:none'>hidden</span>&#x6a5f;密"
-    (body,) = mime.read(mail(html, Content_Type="text/html; charset=utf-8")).bodies
+    message = mime.read(mail(html, Content_Type="text/html; charset=utf-8"))
+    (body,) = message.bodies
     assert "4111111111111111\n" in body
-    assert "hidden" in body
+    assert "hidden" not in body
+    assert "hidden" in message.hidden
     assert "機密" in body
     assert "no()" not in body
 
@@ -148,18 +175,23 @@ def test_mails_in_mails_are_read_to_a_depth() -> None:
 @pytest.mark.parametrize(
     ("content", "kind"),
     [
-        (b"PK\x03\x04\x14\x00\x01\x00rest", "application/zip"),
+        (_locked_zip(), "application/zip"),
         (b"-----BEGIN PGP MESSAGE-----\r\nxx", "text/plain"),
         (b"0\x82\x01\x00\x06\t*\x86H\x86\xf7\r\x01\x07\x03", "application/pkcs7-mime"),
-        (b"%PDF-1.7\n1 0 obj <</Encrypt 5 0 R>>", "application/pdf"),
-        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + "EncryptedPackage".encode("utf-16-le"), "application/vnd.ms-excel"),
         (b"Version: 1", "application/pgp-encrypted"),
     ],
 )
 def test_encrypted_parts_are_said(content: bytes, kind: str) -> None:
     """What only a key opens is never called inspected."""
     part = f"Content-Type: {kind}\r\nContent-Transfer-Encoding: base64\r\n\r\n".encode() + base64.encodebytes(content)
-    assert reasons(mime.read(multipart(b"\r\nhello", part))) == {"encrypted"}
+    assert reasons(opened(multipart(b"\r\nhello", part))) == {"encrypted"}
+
+
+def test_text_around_an_encrypted_block_is_read() -> None:
+    """An armoured message hides only itself."""
+    message = mime.read(mail("secret\r\n-----BEGIN PGP MESSAGE-----\r\nxx"))
+    assert "secret" in message.bodies[0]
+    assert reasons(message) == {"encrypted"}
 
 
 @pytest.mark.parametrize(
@@ -206,8 +238,10 @@ def test_limits_are_kept_and_said() -> None:
 
 
 def test_a_uuencoded_file_in_a_text_is_said() -> None:
-    """Old programs carry files that way; we do not read them."""
-    assert reasons(mime.read(mail("begin 644 x.doc\r\n#0V%T\r\n`\r\nend\r\n"))) == {"unsupported"}
+    """Old programs carry files that way: it is an attachment."""
+    message = opened(mail("begin 644 x.doc\r\n#0V%T\r\n`\r\nend\r\n"))
+    assert [(a.name, a.text) for a in message.attachments] == [("x.doc", "Cat")]
+    assert (message.not_inspected, message.ambiguities) == ((), ("uuencode",))
 
 
 def test_line_ends_do_not_matter() -> None:
@@ -281,7 +315,7 @@ def test_a_word_is_never_lost(word: str) -> None:
 
 
 def test_files_in_a_zip_are_attachments_too() -> None:
-    """Names and sizes of what an archive lists are seen; an Office document is one file."""
+    """What an archive holds is seen with name, size, type, hash and text."""
 
     def part(names: dict[str, bytes]) -> bytes:
         packed = io.BytesIO()
@@ -291,10 +325,13 @@ def test_files_in_a_zip_are_attachments_too() -> None:
         head = b"Content-Type: application/zip; name=a.zip\r\nContent-Transfer-Encoding: base64\r\n\r\n"
         return head + base64.encodebytes(packed.getvalue())
 
-    read = mime.read(multipart(b"\r\nx", part({"dir/run.EXE": b"x" * 10, "b.txt": b""})))
-    assert [(a.part, a.name, a.size) for a in read.attachments[1:]] == [("2/1", "run.EXE", 10), ("2/2", "b.txt", 0)]
-    assert reasons(read) == {"unsupported"}
-    assert len(mime.read(multipart(part({"[Content_Types].xml": b"", "word/document.xml": b""}))).attachments) == 1
+    read = opened(multipart(b"\r\nx", part({"dir/run.EXE": b"MZ\x90" + b"\0" * 70, "b.txt": b"secret words"})))
+    assert [(a.part, a.name.rpartition("/")[2], a.size) for a in read.attachments] == [
+        ("2", "a.zip", read.attachments[0].size), ("2/1", "run.EXE", 73), ("2/2", "b.txt", 12),
+    ]  # fmt: skip
+    assert read.attachments[2].text == "secret words"
+    assert [a.true_type for a in read.attachments[::2]] == ["zip", "text"]
+    assert len(read.attachments[2].sha256) == 64
 
 
 def test_a_mail_attached_as_a_file_is_read() -> None:
@@ -321,4 +358,5 @@ def test_a_mail_attached_as_a_file_is_read() -> None:
 )
 def test_texts_that_are_none(part: bytes, expected: set[str]) -> None:
     """A body that cannot be read as the text it is said to be is never clean."""
-    assert reasons(mime.read(multipart(part))) == expected
+    assert reasons(mime.read(multipart(part))) >= expected
+    assert bool(mime.read(multipart(part)).not_inspected) == bool(expected)

@@ -1,0 +1,67 @@
+"""Files that old programs write into the text itself: uuencode and yEnc."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+
+_UU = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,255})\r?\n", re.MULTILINE)
+_YENC = re.compile(rb"^=ybegin [^\r\n]{0,400}?name=([^\r\n]{1,255})\r?\n(?:=ypart [^\r\n]{0,200}\r?\n)?", re.MULTILINE)
+_SHIFTED = bytes((i - 42) % 256 for i in range(256))
+_ESCAPED = re.compile(rb"=(.)", re.DOTALL)
+_MAX_FILES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A file found in a text; `whole` says that it could be decoded to its end."""
+
+    name: str
+    content: bytes
+    kind: str
+    whole: bool
+
+
+def carried(content: bytes) -> list[Carried]:
+    """The files in the bytes of a text; parts of one that is cut are given as far as they go."""
+    found: list[Carried] = []
+    if b"begin" not in content:
+        return found
+    for start in _UU.finditer(content):
+        if len(found) >= _MAX_FILES:
+            break
+        decoded, whole = _uu(content, start.end(), base64=start[0].startswith(b"begin-base64"))
+        if decoded:
+            found.append(Carried(start[1].decode("utf-8", "replace").strip(), decoded, "uuencode", whole))
+    for start in _YENC.finditer(content):
+        if len(found) >= _MAX_FILES:
+            break
+        end = content.find(b"\n=yend", start.end())
+        body = content[start.end() : end if end >= 0 else len(content)].replace(b"\r", b"").replace(b"\n", b"")
+        plain = _ESCAPED.sub(lambda m: bytes([(m[1][0] - 64) % 256]), body).translate(_SHIFTED)
+        found.append(Carried(start[1].decode("utf-8", "replace").strip(), plain, "yenc", end >= 0))
+    return found
+
+
+def _uu(content: bytes, position: int, *, base64: bool) -> tuple[bytes, bool]:
+    decoded: list[bytes] = []
+    while position < len(content):
+        stop = content.find(b"\n", position)
+        stop = stop if stop >= 0 else len(content)
+        line = content[position:stop].rstrip(b"\r")
+        position = stop + 1
+        if line in (b"end", b"===="):
+            return b"".join(decoded), True
+        try:
+            if base64:
+                decoded.append(binascii.a2b_base64(line))
+                continue
+            if not line.strip(b"` "):
+                continue
+            # Some programs drop the spaces at the end of a line, others add a sign.
+            size = (((line[0] - 32) & 63) * 4 + 5) // 3
+            decoded.append(binascii.a2b_uu(line[:size].ljust(size)))
+        except (binascii.Error, ValueError):
+            return b"".join(decoded), False
+    return b"".join(decoded), False
