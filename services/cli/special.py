@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from services.cli import views, world
-from services.cli.command import Command
+from services.cli.command import Command, Usage
 from services.cli.plain import plain
 from services.cli.request import contents, fill
 from services.cli.session import Failure, Session
+from services.cli.unplain import unplain
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,35 @@ def trace(session: Session, command: Command, values: Mapping[str, Any]) -> Resu
         document = {"items": answer["mistakes"], "rules": 0}
         return Result(document, views.mistakes, *_count(answer["mistakes"], "the draft"))
     return Result({"decision": answer["decision"]}, views.decision)
+
+
+def lint(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
+    """What is doubtful in a document; a document that cannot be applied is told like `check`. Doubts fail nothing."""
+    request = session.request(command.rpc)
+    fill(request, command, values, tenant=session.where.tenant)
+    answer = plain(session.call(command.rpc, request))
+    if answer["mistakes"]:
+        document = {"items": answer["mistakes"], "rules": 0}
+        return Result(document, views.mistakes, *_count(answer["mistakes"], "the policy document"))
+    return Result({"items": answer["findings"]}, views.findings)
+
+
+def replay_why(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
+    """Whether a decision follows from its own reasons; failed when it does not."""
+    request: Any = session.request(command.rpc)
+    fill(request, command, {}, tenant=session.where.tenant)
+    try:
+        certificate = json.loads(contents(values["file"]))
+        if isinstance(certificate, dict) and "decision" in certificate:
+            certificate = certificate["decision"]
+        unplain(request.decision, certificate)
+    except (ValueError, RecursionError) as error:
+        raise Usage(f"{values['file']}: not a certificate as `mail why -o json` prints it: {error}") from None
+    answer = plain(session.call(command.rpc, request))
+    number = len(answer["differences"])
+    if answer["same"]:
+        return Result(answer, views.replayed)
+    return Result(answer, views.replayed, 1, f"the decision does not follow from its reasons: {number} differences")
 
 
 def _count(mistakes: list[dict[str, Any]], what: str) -> tuple[int, str]:
@@ -113,6 +144,8 @@ def apply(session: Session, command: Command, values: Mapping[str, Any]) -> Resu
 
 RUN: dict[str, Callable[[Session, Command, Mapping[str, Any]], Result]] = {
     "apply": apply,
+    "lint": lint,
+    "replay_why": replay_why,
     "check": check,
     "health": health,
     "reindex": reindex,

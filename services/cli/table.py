@@ -150,6 +150,21 @@ POLICY = (
         "policy", "check", "say what is wrong with a document", "policy.PolicyService.Check", (_FILE,), run="check",
     ),
     Command(
+        "policy", "lint", "say what is doubtful in a document, by default the one in force",
+        "policy.PolicyService.Lint", (replace(_DRAFT, help="a draft instead of the newest revision"),), run="lint",
+    ),
+    Command(
+        "policy", "shadow-report", "what shadow rules and canaries' rest would have done: counts only",
+        "policy.PolicyService.ShadowReport",
+        (Argument("--days", "days", "today and the days before it, by default 7", "number"),),
+        shape=lambda answer, values: {"items": answer["counts"], "asked": answer["asked"]}, view=views.shadow_report,
+    ),
+    Command(
+        "policy", "replay-why", "decide once more from a decision's own reasons, as `mail why -o json` prints them",
+        "policy.PolicyService.ReplayWhy",
+        (Argument("file", "decision", "the certificate (-: stdin)", required=True, metavar="FILE"),), run="replay_why",
+    ),
+    Command(
         "policy", "history", "every revision, newest first", "policy.PolicyService.History", items="revisions",
         columns=("number", "applied_at", "actor", "rules", "note"),
     ),

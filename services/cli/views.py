@@ -63,7 +63,8 @@ def applied(document: Mapping[str, Any]) -> str:
     """Which revision is in force now."""
     revision = document["revision"]
     what = "is in force" if document["changed"] else "already says this"
-    return f"revision {revision['number']} {what} ({revision['rules']} rules)\n"
+    warnings = "".join(f"warning: {place(w)}{printable(w['reason'])}\n" for w in document.get("warnings", []))
+    return f"revision {revision['number']} {what} ({revision['rules']} rules)\n{warnings}"
 
 
 def mistakes(document: Mapping[str, Any]) -> str:
@@ -71,6 +72,30 @@ def mistakes(document: Mapping[str, Any]) -> str:
     if not document["items"]:
         return f"{document['rules']} rules, no mistakes\n"
     return "".join(f"{place(item)}{printable(item['reason'])}\n" for item in document["items"])
+
+
+def findings(document: Mapping[str, Any]) -> str:
+    """A line for each doubt about a document."""
+    if not document["items"]:
+        return "nothing doubtful\n"
+    return "".join(f"{place(item)}{printable(item['reason'])}\n" for item in document["items"])
+
+
+def replayed(document: Mapping[str, Any]) -> str:
+    """Whether a decision follows from its reasons, and what does not."""
+    out = "".join(f"{printable(d)}\n" for d in document["differences"]) or "the same decision\n"
+    if document["not_replayed"]:
+        out += f"not judged again, their reasons are not all in it: {cell(document['not_replayed'])}\n"
+    return out
+
+
+def shadow_report(document: Mapping[str, Any]) -> str:
+    """A line for each day, rule, group and outcome, with how many mails the rule was asked about that day."""
+    asked: dict[tuple[str, str, str], int] = {}
+    for row in document["asked"]:
+        asked[row["day"], row["rule"], row["direction"]] = row["mails"]
+    rows = [{**r, "of": asked.get((r["day"], r["rule"], r["direction"]), 0)} for r in document["items"]]
+    return table(rows, ("day", "rule", "mode", "direction", "group", "outcome", "mails", "of"))
 
 
 def place(mistake: Mapping[str, Any]) -> str:
@@ -99,6 +124,8 @@ def decision(document: Mapping[str, Any]) -> str:
     coverage = found.get("coverage")
     if coverage and not coverage["complete"]:
         out += "; not inspected: " + cell([f"{n['part']} ({n['reason']})" for n in coverage["not_inspected"]])
+    if coverage and coverage.get("ambiguities"):
+        out += "; read in every way: " + cell(coverage["ambiguities"])
     out += "\n"
     for why in found.get("why", []):
         matched = "matched" if why["matched"] else "no match"

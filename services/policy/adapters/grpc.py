@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -11,12 +12,13 @@ from letterlock.mail.v1 import mail_pb2
 from letterlock.policy.v1 import policy_pb2, policy_pb2_grpc
 
 from services.common import rpc
-from services.common.errors import InvalidInput
+from services.common.errors import InvalidInput, NotFound
 from services.common.ids import MailId, TenantId
 from services.policy.adapters import wire
 from services.policy.adapters.revisions import Revisions, Stored
 from services.policy.core.extract import addresses
 from services.policy.core.message import Direction
+from services.policy.core.replay import replay
 from services.policy.core.slowmime import headers_of
 from services.policy.core.tree import MAX_BYTES
 from services.policy.decide import Decider
@@ -121,6 +123,20 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
         if not 0 <= request.days <= _MAX_DAYS:
             raise InvalidInput(f"days are from 1 to {_MAX_DAYS}", field="days")
         return wire.shadow_report(await self._tally.report(tenant, days=request.days or 7))
+
+    async def ReplayWhy(self, request: policy_pb2.ReplayWhyRequest, context: Any) -> policy_pb2.ReplayWhyResponse:
+        """Decide once more from a decision's own reasons."""
+        tenant = rpc.tenant(request.tenant)
+        if not request.HasField("decision"):
+            raise InvalidInput("bring a decision", field="decision")
+        if request.decision.tenant != tenant:
+            raise NotFound("another tenant's decision", public="no such decision")
+        certificate = wire.certificate(request.decision)
+        policy = await self._revisions.policy(tenant, request.decision.revision)
+        found = await asyncio.to_thread(replay, policy, certificate, lambda name: self._revisions.group(tenant, name))
+        return policy_pb2.ReplayWhyResponse(
+            same=not found.differences, differences=found.differences, not_replayed=found.not_replayed
+        )
 
     def _running(self, tenant: TenantId) -> int:
         known = rpc.directory().tenant(tenant)

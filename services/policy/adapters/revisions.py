@@ -122,6 +122,16 @@ class Revisions:
             raise NotFound("no such policy revision", public="no such policy revision")
         return _stored(document, document.value)
 
+    async def policy(self, tenant: TenantId, number: int) -> Policy:
+        """A revision compiled; 0 is the empty policy. Raises `NotFound`, or `Unavailable` when it cannot be read."""
+        if number == 0:
+            return Policy()
+        stored = await self.get(tenant, number)
+        policy = (await asyncio.to_thread(parse, stored.text, Known(compile=compile_expression))).policy
+        if policy is None:
+            raise Unavailable("that revision cannot be used by this version", tenant=tenant)
+        return policy
+
     async def apply(
         self, tenant: TenantId, text: str, *, expected: int | None, note: str, actor: str
     ) -> tuple[Stored, bool, tuple[Mistake, ...]]:

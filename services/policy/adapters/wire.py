@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import get_args
 
 from letterlock.mail.v1 import mail_pb2
 from letterlock.policy.v1 import policy_pb2
 
+from services.common.errors import InvalidInput
+from services.policy.core import replay
 from services.policy.core.counts import ASKED, Row
 from services.policy.core.evaluate import Match
-from services.policy.core.lattice import Leg, Verdict
-from services.policy.core.message import Direction, Message, Recipient, Transaction
+from services.policy.core.lattice import Change, Leg, Treatment, Verdict, canonical
+from services.policy.core.message import Direction, Message, NotInspected, Reason, Recipient, Transaction
+from services.policy.core.replay import Certificate
 from services.policy.core.rules import Disposition
 from services.policy.core.tree import Mistake
 from services.policy.ports import Question
@@ -121,6 +126,70 @@ def revision(number: int, *, at: datetime, actor: str, note: str, rules: int, sh
     made = policy_pb2.Revision(number=number, actor=actor, note=note, rules=rules, sha256=sha256)
     made.applied_at.FromDatetime(at.astimezone(UTC))
     return made
+
+
+def certificate(decided: mail_pb2.Decision) -> Certificate:
+    """A decision as values; raises `InvalidInput` for one that cannot be replayed."""
+    named = [r for r in decided.recipients if not r.added]
+    if any(r.address.startswith("*@") for r in decided.recipients):
+        raise InvalidInput("addresses are masked in this certificate: ask for one as the tenant", field="decision")
+    if any(i >= len(decided.recipients) or i < 0 for leg in decided.legs for i in leg.recipients):
+        raise InvalidInput("a leg names a recipient that is not there", field="decision.legs")
+    try:
+        changes = [
+            tuple(Change(t.kind, t.rule, canonical(json.loads(t.settings))) for t in leg.transforms)
+            for leg in decided.legs
+        ]
+        not_inspected = tuple(
+            NotInspected(n.part, next(r for r in get_args(Reason.__value__) if r == n.reason))
+            for n in decided.coverage.not_inspected
+        )
+    except (ValueError, StopIteration, RecursionError) as error:
+        raise InvalidInput("not a decision", field="decision") from error
+    legs = [
+        Leg(
+            leg.number,
+            tuple(leg.recipients),
+            Treatment(
+                disposition=next((n for n, d in _DISPOSITIONS.items() if d == leg.disposition), "deliver"),
+                rule=leg.rule,
+                text=leg.text,
+                seconds=leg.seconds,
+                reviewers=tuple(leg.reviewers),
+                on_expiry=leg.on_expiry,
+                levels=leg.levels or 1,
+                transforms=changed,
+                redirect=tuple(leg.redirect),
+            ),
+        )
+        for leg, changed in zip(decided.legs, changes, strict=True)
+    ]
+    return Certificate(
+        transaction=Transaction(
+            sender="",
+            recipients=tuple(Recipient(r.address, DIRECTIONS.get(r.direction, "outbound")) for r in named),
+            tls=False,
+            size=0,
+            at=decided.decided_at.ToDatetime(UTC),
+        ),
+        added=tuple(
+            Recipient(r.address, DIRECTIONS.get(r.direction, "outbound")) for r in decided.recipients if r.added
+        ),
+        reasons=tuple(
+            replay.Reason(
+                rule=w.rule,
+                mode=w.mode,
+                matched=w.matched,
+                recipients=tuple(w.recipients),
+                truths={p.path: p.truth for p in w.predicates},
+                error=w.error,
+            )
+            for w in decided.why
+        ),
+        not_inspected=not_inspected,
+        legs=tuple(legs),
+        origin=decided.origin,
+    )
 
 
 def shadow_report(counts: Mapping[tuple[str, Row], int]) -> policy_pb2.ShadowReportResponse:

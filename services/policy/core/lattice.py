@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.policy.core.evaluate import Match
 from services.policy.core.message import Direction, Message, Recipient, Transaction
@@ -143,9 +144,13 @@ def _changes(mine: Sequence[Match]) -> list[Change]:
         for transform in match.rule.transforms:
             if transform.kind in ONCE and any(c.kind == transform.kind for c in changes):
                 continue
-            settings = json.dumps(transform.settings, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-            changes.append(Change(transform.kind, match.rule.id, settings))
+            changes.append(Change(transform.kind, match.rule.id, canonical(transform.settings)))
     return changes
+
+
+def canonical(settings: Mapping[str, Any]) -> str:
+    """Settings as JSON that is the same for the same settings."""
+    return json.dumps(settings, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _held(treatment: Treatment) -> Treatment:

@@ -58,7 +58,8 @@ def test_nouns_and_verbs_of_the_contract_are_there() -> None:
     verbs = {noun: {c.verb for c in COMMANDS if c.noun == noun} for noun in NOUNS}
     for noun in ("tenant", "domain", "connector", "person", "group", "apikey"):
         assert verbs[noun] == {"list", "get", "create", "update", "delete"}
-    assert verbs["policy"] >= {"get", "apply", "check", "history", "rollback", "trace"}
+    assert verbs["policy"] >= {"get", "apply", "check", "history", "rollback", "trace", "shadow-report"}
+    assert verbs["policy"] >= {"lint", "replay-why"}
     assert verbs["hold"] >= {"list", "show", "release", "delete", "return"}
     assert (verbs["mail"], verbs["queue"]) == ({"status", "why"}, {"list", "retry", "fail"})
 
