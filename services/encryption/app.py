@@ -1,32 +1,49 @@
-"""Composition of the key keeper."""
+"""Composition of the key keeper and the sealer."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
 
+from letterlock.encryption.v1 import encryption_pb2_grpc
 from letterlock.keys.v1 import keys_pb2_grpc
 
+from services.common import log, secretmail, telemetry
 from services.common.app import Context
+from services.common.audit_client import RemoteAuditLog
+from services.common.bus import Bus
 from services.common.directory import Directory
+from services.common.errors import Error
+from services.common.facts import Facts, MailReader
 from services.common.ids import INSTALLATION
-from services.common.mailreader import MailReader
-from services.common.sealing.keys import Identities, today
-from services.common.sealing.writers import MASTER, load_signer, load_writers, trust_folder
+from services.common.notices import Templates
+from services.common.sealing import writers
+from services.common.sealing.factkeys import FactKeys
+from services.common.sealing.keys import Identities, PublicKeys, today
+from services.encryption.adapters.book import StoredBook
+from services.encryption.adapters.contents import SecretNotices, StoredContents
 from services.encryption.adapters.keyring import MasterKeyFile, StoredKeyRing
+from services.encryption.adapters.packer import ThreadedPacker
+from services.encryption.adapters.passwords import PasswordServicer
 from services.encryption.adapters.wire import KeyServicer
 from services.encryption.config import EncryptionConfig
-from services.encryption.held import HeldServicer
 from services.encryption.keep import Keeper, keep
+from services.encryption.seal import Seal
+
+_CONSUMERS = ("encryption-decided", "encryption-released")
+_LAG_SECONDS = 5.0
+_log = log.get(__name__)
 
 
 @asynccontextmanager
 async def build(ctx: Context) -> AsyncIterator[None]:
-    """Keep the keys while the context lives; not ready without the master key and today's pipeline key."""
+    """Keep the keys and seal while the context lives; not ready without master key and today's pipeline key."""
     config = ctx.settings.of(EncryptionConfig)
-    master = MasterKeyFile(config.master_key_file or trust_folder(ctx.settings) / MASTER)
-    keeper = Keeper(StoredKeyRing(ctx.objects), master, load_signer(ctx.settings, "encryption"))
+    master = MasterKeyFile(config.master_key_file or writers.trust_folder(ctx.settings) / writers.MASTER)
+    signer = writers.load_signer(ctx.settings, "encryption")
+    keeper = Keeper(StoredKeyRing(ctx.objects), master, signer)
 
     async def ready() -> None:
         await keeper.check(today())
@@ -34,24 +51,99 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     changed = asyncio.Event()
     ctx.health.add("keys", ready)
     ctx.rpc.add(keys_pb2_grpc.add_KeyServiceServicer_to_server, KeyServicer(keeper))
-    held = HeldServicer(MailReader(ctx.objects, Identities(keeper), load_writers(ctx.settings)))
-    ctx.rpc.add(keys_pb2_grpc.add_HeldServiceServicer_to_server, held)
     forget = ctx.control.on_change(_setter(changed))
-    task = asyncio.create_task(
+    keeping = asyncio.create_task(
         keep(
             keeper,
-            lambda: ctx.control.directory.tenants.keys() - {INSTALLATION},
+            lambda: ctx.control.directory.tenants.keys() | {INSTALLATION},  # its log has values to seal too
             changed,
             today=today,
             every=config.check_every.total_seconds(),
         )
     )
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(_ended, keeping)
+        stack.callback(forget)
+        await _sealing(ctx, config, keeper, master, signer, stack)
         yield
-    finally:
-        forget()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _sealing(
+    ctx: Context,
+    config: EncryptionConfig,
+    keeper: Keeper,
+    master: MasterKeyFile,
+    signer: writers.Signer,
+    stack: AsyncExitStack,
+) -> None:
+    trusted = writers.load_writers(ctx.settings)
+    public = PublicKeys(ctx.objects, trusted)
+    identities = Identities(keeper)
+    facts = Facts(
+        ctx.bus,
+        FactKeys(ctx.bus.bucket("factkeys"), public, identities),
+        MailReader(ctx.objects, identities, trusted),
+    )
+    book = StoredBook(ctx.objects, master)
+    templates = Templates(ctx.objects)
+    secret = secretmail.SecretMail(ctx.objects, public, signer, facts, lambda: ctx.control.directory)
+    packer = ThreadedPacker(
+        templates,
+        threads=config.threads,
+        google_domains=config.google_domains,
+        language=config.language,
+        largest=config.max_bytes,
+    )
+    stack.callback(packer.close)
+    seal = Seal(
+        facts=facts,
+        book=book,
+        contents=StoredContents(ctx.objects, public, signer),
+        packer=packer,
+        notices=SecretNotices(secret, templates, hostname=config.hostname, language=config.language),
+        directory=lambda: ctx.control.directory,
+        now=_now,
+    )
+    audit = RemoteAuditLog.of(ctx)
+    stack.push_async_callback(audit.close)
+    ctx.rpc.add(encryption_pb2_grpc.add_PasswordServiceServicer_to_server, PasswordServicer(book, audit, now=_now))
+    opens = secretmail.SecretNotices(ctx.objects, identities, trusted)
+    stack.push_async_callback(_ended, asyncio.create_task(_resume(ctx, config, secret, opens)))
+    stack.push_async_callback(_ended, asyncio.create_task(_watch_lag(ctx.bus)))
+    for consumer in _CONSUMERS:
+        await stack.enter_async_context(ctx.bus.consume(consumer, seal.fact, concurrency=config.concurrency))
+
+
+async def _resume(
+    ctx: Context, config: EncryptionConfig, secret: secretmail.SecretMail, opens: secretmail.SecretNotices
+) -> None:
+    while True:
+        await asyncio.sleep(config.resume_every.total_seconds())
+        for tenant in ctx.control.directory.tenants.keys() - {INSTALLATION}:
+            try:
+                number = await secret.resume(tenant, opens, before=_now() - config.resume_after)
+            except Error as error:
+                _log.warning("secret_mail.resume_failed", tenant=tenant, code=error.code)
+                continue
+            if number:
+                _log.info("secret_mail.resumed", tenant=tenant, number=number)
+
+
+async def _watch_lag(bus: Bus) -> None:
+    while True:
+        for consumer in _CONSUMERS:
+            with suppress(Error):  # the broker is away: the gauge keeps its last value, readiness says the rest
+                telemetry.QUEUE_LAG.labels(consumer).set(await bus.lag(consumer))
+        await asyncio.sleep(_LAG_SECONDS)
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 def _setter(changed: asyncio.Event) -> Callable[[Directory], None]:

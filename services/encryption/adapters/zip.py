@@ -12,7 +12,6 @@ import hashlib
 import hmac
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import pyzipper
@@ -22,6 +21,8 @@ from isal import isal_zlib
 from pyzipper import zipfile as plain
 from pyzipper import zipfile_aes as aes
 
+from services.encryption.core.package import Entry
+
 CHUNK = 256 * 1024
 """Bytes that are compressed and encrypted at a time: what is held of an entry."""
 _PROBE = 64 * 1024
@@ -30,14 +31,6 @@ _WORTH = 0.97
 _ROUNDS = 1000
 """PBKDF2 rounds: fixed by the format."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A file to be put into the archive: its name there, and its bytes."""
-
-    name: str
-    content: bytes
 
 
 def write(sink: BinaryIO, entries: Iterable[Entry], password: str) -> None:
@@ -80,8 +73,8 @@ class _WriteFile(plain._ZipWriteFile):  # type: ignore[misc]
 
     def __init__(self, zf: Any, zinfo: Any, zip64: bool, encrypter: Any = None) -> None:
         super().__init__(zf, zinfo, zip64, encrypter)
-        if self._compressor is not None:
-            self._compressor = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
+        if zinfo.compress_type == pyzipper.ZIP_DEFLATED:
+            self._compressor: Any = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
 
 
 class _Encrypter(aes.AESZipEncrypter):  # type: ignore[misc]
@@ -139,11 +132,9 @@ class KeyStream:
             last = (inside + length + 15) // 16
             # The part of a block that is over is made again next time, which costs less than to remember it.
             self._ecb.update_into(self._counters[first * 16 : last * 16], self._keys)
-            strxor(
-                view[done : done + length],
-                memoryview(self._keys)[skip : skip + length],
-                output=out[done : done + length],
-            )
+            keys: Any = memoryview(self._keys)[skip : skip + length]
+            part: Any = view[done : done + length]  # the stub knows bytes only
+            strxor(part, keys, output=out[done : done + length])
             self._position += length
             done += length
         return out[:done]
