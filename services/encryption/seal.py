@@ -144,7 +144,6 @@ class Seal:
                         secret=secret,
                     )
                 )
-                )
             header = mail_pb2.ContentHeader(
                 tenant=fact.tenant,
                 mail_id=fact.mail_id,
