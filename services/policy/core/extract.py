@@ -97,6 +97,7 @@ def extracted(
     message = inspection.message
     doubts = list(message.not_inspected)
     replaced: dict[int, list[Attachment]] = {}
+    originals = dict(message.originals)
     if pieces is None:
         doubts += [NotInspected(_place(f.part), failed) for f in inspection.files]
     else:
@@ -116,15 +117,29 @@ def extracted(
                     raw = raw[:room]
                     doubts.append(NotInspected(place, "too_large"))
                 room -= len(raw or "")
-                made.append(_of_piece(piece, place, own, raw))
+                made.append(_of_piece(piece, place, own, raw, originals))
                 if piece.problem is not None:
                     doubts.append(NotInspected(place, piece.problem))
     attachments = [a for i, one in enumerate(message.attachments) for a in replaced.get(i) or [one]]
-    return replace(message, attachments=tuple(attachments), not_inspected=tuple(dict.fromkeys(doubts)))
+    return replace(
+        message,
+        attachments=tuple(attachments),
+        not_inspected=tuple(dict.fromkeys(doubts)),
+        originals=originals,
+    )
 
 
-def _of_piece(piece: Piece, place: str, own: Attachment | None, raw: str | None) -> Attachment:
-    text = normalise(raw) if raw is not None else None
+def _normal(text: str, originals: dict[str, str]) -> str:
+    normal = normalise(text)
+    if normal is not text and normal != text:
+        originals[normal] = text
+    return normal
+
+
+def _of_piece(
+    piece: Piece, place: str, own: Attachment | None, raw: str | None, originals: dict[str, str]
+) -> Attachment:
+    text = _normal(raw, originals) if raw is not None else None
     if own is not None and own.text is not None and (text is None or piece.true_type in _PLAIN_KINDS):
         text = own.text
     return Attachment(
@@ -158,6 +173,7 @@ class _Inspecting:
         self._files: list[File] = []
         self._places: list[int] = []
         self._taken: set[str] = set()
+        self._originals: dict[str, str] = {}
 
     def result(self) -> Inspection:
         """Read all leaves."""
@@ -177,6 +193,7 @@ class _Inspecting:
             not_inspected=tuple(dict.fromkeys(self._doubts)),
             ambiguities=tuple(sorted(self._odd)),
             hidden=tuple(self._hidden),
+            originals=self._originals,
         )
         return Inspection(message, tuple(self._files), tuple(self._places))
 
@@ -279,7 +296,7 @@ class _Inspecting:
         if len(text) > self._room:
             self._doubts.append(NotInspected("", "too_large"))
         if self._room > 0 and text.strip():
-            self._hidden.append(normalise(text[: self._room]))
+            self._hidden.append(_normal(text[: self._room], self._originals))
             self._room -= len(text)
 
     def _text(self, leaf: Leaf, how: str) -> str | None:
@@ -304,14 +321,14 @@ class _Inspecting:
         if turned := reversed_runs(text):
             self._hide(turned)
         if how != "html":
-            return normalise(text)
+            return _normal(text, self._originals)
         if too_deep(text):
             self._doubt(leaf, "too_large")
-            return normalise(without_tags(text))
+            return _normal(without_tags(text), self._originals)
         page = read_html(text)
         for hidden in page.hidden:
             self._hide(hidden)
-        return normalise(page.visible)
+        return _normal(page.visible, self._originals)
 
     def _other_charsets(self, content: bytes, labels: Sequence[str], how: str) -> list[str]:
         """Charsets that some program goes by, other than the first label."""

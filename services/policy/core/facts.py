@@ -27,11 +27,12 @@ from services.policy.core.rules import (
     TlsIs,
     VerdictIs,
 )  # fmt: skip
-from services.policy.core.text import mask
+from services.policy.core.text import mask, original_span
 
 type Groups = Callable[[str], frozenset[str]]
 
 _MAX_SPANS = 5
+_MAX_PLACED = 1_000_000
 MAX_PATTERN_BYTES = 2 << 30
 """Bytes that a policy's patterns may read of one mail, all patterns together. RE2 reads them in linear time, so this
 bounds the time too."""
@@ -107,8 +108,7 @@ class MailFacts:
             scanner = self._scanner() if self._scanner else None
             if scanner is None or detector not in scanner.names:
                 scanner = Scanner((DETECTORS[detector],))
-            hidden = tuple(_corpus(f"hidden {i}", t) for i, t in enumerate(self.message.hidden, 1))
-            corpora = (self._subject, *self._texts, *self._names, *hidden)
+            corpora = (self._subject, *self._texts, *self._names, *self._hidden)
             for name, hits in scanner.scan([c.text for c in corpora]).items():
                 self._hits[name] = tuple((corpora[number].name, hit) for number, hit in hits)
         return self._hits[detector]
@@ -169,17 +169,26 @@ class MailFacts:
             for word in predicate.words:
                 at = corpus.folded.find(word)
                 if at >= 0:
-                    spans.append(f"{corpus.name} {at}-{at + len(word)}: {mask(word)}")
+                    spans.append(f"{self._place(corpus.name, at, at + len(word))}: {mask(word)}")
             self._spend(len(corpus.utf8) * len(predicate.patterns))
             for pattern in predicate.patterns:
                 found = pattern.search(corpus.utf8)
                 if found is not None:
                     start = len(corpus.utf8[: found.start()].decode("utf-8", "replace"))
                     matched = found.group().decode("utf-8", "replace")
-                    spans.append(f"{corpus.name} {start}-{start + len(matched)}: {mask(matched)}")
+                    spans.append(f"{self._place(corpus.name, start, start + len(matched))}: {mask(matched)}")
             if len(spans) >= _MAX_SPANS:
                 break
         return Truth(bool(spans), tuple(spans[:_MAX_SPANS]))
+
+    def _place(self, name: str, start: int, end: int) -> str:
+        """Where a span of a text's normal form stands in the text as it was decoded; in a huge one, in the former."""
+        corpora = (self._subject, *self._texts, *self._hidden) if self.message.originals else ()
+        text = next((c.text for c in corpora if c.name == name), "")
+        original = self.message.originals.get(text) if len(text) <= _MAX_PLACED else None
+        if original is not None:
+            start, end = original_span(original, start, end)
+        return f"{name} {start}-{end}"
 
     def _spend(self, cost: int) -> None:
         """Count what patterns read of this mail, the same on every machine; raises `BudgetSpent`."""
@@ -194,7 +203,7 @@ class MailFacts:
             case "text":
                 return self._texts
             case "any_text":
-                return (self._subject, *self._texts, *self._headers, *self._names)
+                return (self._subject, *self._texts, *self._hidden, *self._headers, *self._names)
             case "header":
                 values = self.message.headers.get(predicate.header, ())
                 return tuple(_corpus("header", v) for v in values)
@@ -208,6 +217,10 @@ class MailFacts:
         bodies = [_corpus(f"body {i}", t) for i, t in enumerate(self.message.bodies, 1)]
         inside = [_corpus(f"part {a.part}", a.text) for a in self.message.attachments if a.text]
         return (*bodies, *inside)
+
+    @cached_property
+    def _hidden(self) -> tuple[Corpus, ...]:
+        return tuple(_corpus(f"hidden {i}", t) for i, t in enumerate(self.message.hidden, 1))
 
     @cached_property
     def _headers(self) -> tuple[Corpus, ...]:
@@ -244,7 +257,8 @@ class MailFacts:
         hits = [(n, h) for n, h in self.hits(predicate.detector) if CONFIDENCES.index(h.confidence) >= floor]
         count = len({h.value for _, h in hits}) if predicate.unique else len(hits)
         return Truth(
-            count >= predicate.at_least, tuple(f"{n} {h.start}-{h.end}: {h.masked}" for n, h in hits[:_MAX_SPANS])
+            count >= predicate.at_least,
+            tuple(f"{self._place(n, h.start, h.end)}: {h.masked}" for n, h in hits[:_MAX_SPANS]),
         )
 
 

@@ -62,6 +62,8 @@ class Message:
     """What mail programs read differently in this mail, as stable codes (README.md of policy)."""
     hidden: tuple[str, ...] = ()
     """Texts that no reader is shown: comments, invisible HTML, what stands between the parts."""
+    originals: Mapping[str, str] = field(default_factory=dict)
+    """A text as it was decoded, by its normal form, where they differ: offsets in reports are those of the former."""
 
     @property
     def doubts(self) -> frozenset[str]:
