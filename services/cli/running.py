@@ -12,8 +12,9 @@ from services.cli.command import Command, Usage
 from services.cli.parser import Help, Parsed, parse
 from services.cli.plain import plain
 from services.cli.request import fill
+from services.cli.result import Result
 from services.cli.session import Failure, Session, target
-from services.cli.special import RUN, Result
+from services.cli.special import RUN
 from services.common.errors import Error
 
 _PAGE_SIZE = 1000
@@ -73,6 +74,8 @@ def _renamed(document: dict[str, Any], command: Command) -> dict[str, Any]:
 
 
 def _render(result: Result, parsed: Parsed) -> str:
+    if result.document is None:
+        return ""
     match parsed.options.get("output"):
         case "json":
             return views.as_json(result.document)

@@ -5,27 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from services.cli import views, world
+from services.cli import audit, views, world
 from services.cli.command import Command, Usage
 from services.cli.plain import plain
 from services.cli.request import contents, fill
+from services.cli.result import Result
 from services.cli.session import Failure, Session
 from services.cli.unplain import unplain
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What is printed, and how it ended."""
-
-    document: Any
-    view: Callable[[Any], str] | None = None
-    status: int = 0
-    error: str = ""
 
 
 def check(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
@@ -144,6 +134,10 @@ def apply(session: Session, command: Command, values: Mapping[str, Any]) -> Resu
 
 RUN: dict[str, Callable[[Session, Command, Mapping[str, Any]], Result]] = {
     "apply": apply,
+    "audit_export": audit.export_log,
+    "audit_list": audit.list_entries,
+    "audit_proof": audit.get_proof,
+    "audit_verify": audit.verify_file,
     "lint": lint,
     "replay_why": replay_why,
     "check": check,

@@ -226,6 +226,32 @@ MAIL = (
             "archive.ArchiveService.Reindex", run="reindex", columns=("segments", "mails", "done")),
 )  # fmt: skip
 
+AUDIT = (
+    Command("audit", "list", "who did what, all of it, in order", "audit.AuditService.List",
+            (Argument("--action", "action", "only this action, such as archive.opened"),), run="audit_list",
+            items="items",
+            columns=("index", "time", "actor", "action", "outcome", "case_id", "grant_id", "mail_ids", "detail")),
+    Command("audit", "export", "the whole log as a tar file, for `audit verify` on any machine",
+            "audit.AuditService.Export",
+            (Argument("file", "", "where to write it (-: stdout)", metavar="FILE.tar"),
+             Argument("--without-values", "without_values", "leave out names, addresses and queries", "flag")),
+            run="audit_export"),
+    Command("audit", "proof", "one entry's proof, as a file for `audit verify`", "audit.AuditService.GetProof",
+            (Argument("index", "index", "the entry's index", "number", required=True, metavar="INDEX"),),
+            run="audit_proof"),
+    Command("audit", "verify", "check an export or a proof, off line", "",
+            (Argument("file", "", "what audit export or audit proof wrote", required=True, metavar="FILE.tar"),
+             Argument("--key", "", "the log's verifier key, or a file with it (default: the policy's)"),
+             Argument("--policy", "", "a tlog-policy file: the log, its witnesses and their quorum", metavar="FILE"),
+             Argument("--known", "", "a checkpoint or proof kept from before, which the log must extend",
+                      metavar="FILE")),
+            run="audit_verify"),
+    Command("audit", "witness", "the log's key, its end, and how far witnesses have seen it",
+            "audit.AuditService.Status",
+            columns=("origin", "size", "key", "witnessed_size", "unwitnessed_seconds", "witnesses"),
+            view=views.fields),
+)  # fmt: skip
+
 SYSTEM = (
     Command("status", "", "which nodes run, and on which revision of the directory", "system.SystemService.Status",
             view=views.system_status),
@@ -238,7 +264,7 @@ SYSTEM = (
             run="apply", view=views.changes),
 )  # fmt: skip
 
-COMMANDS = (*DIRECTORY, *POLICY, *MAIL, *SYSTEM)
+COMMANDS = (*DIRECTORY, *POLICY, *MAIL, *AUDIT, *SYSTEM)
 
 NOUNS = {
     "tenant": "organisations that are hosted here",
@@ -252,6 +278,7 @@ NOUNS = {
     "hold": "mail that waits for a person's decision",
     "queue": "mail that waits for its next hop",
     "archive": "what is kept, and how much of it can be found",
+    "audit": "who did what, provably",
     "status": "",
     "health": "",
     "version": "",
