@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager, suppress
 from letterlock.policy.v1 import policy_pb2_grpc
 
 from services.common.app import Context
+from services.common.components import ExtractionConfig
+from services.common.extraction import sandbox
 from services.common.facts import DECIDE, Facts
 from services.common.mailreader import MailReader
 from services.common.sealing import keys
@@ -18,12 +20,14 @@ from services.common.sealing.writers import load_signer, load_writers
 from services.policy.adapters.clamav import ClamAv
 from services.policy.adapters.grpc import PolicyServicer
 from services.policy.adapters.inspect import InspectionServicer
+from services.policy.adapters.passwords import NoPasswords
 from services.policy.adapters.revisions import Revisions
 from services.policy.adapters.rspamd import Rspamd
 from services.policy.config import PolicyConfig
 from services.policy.core.extract import Limits
 from services.policy.decide import Bounds, Decider
 from services.policy.filters import Filters
+from services.policy.inspection import Opener
 from services.policy.intake import Latecomers, Questions
 from services.policy.pool import FairPool
 from services.policy.ports import Engine
@@ -48,19 +52,23 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         max_parts=config.max_parts,
         max_depth=config.max_depth,
     )
-    decider = Decider(revisions, pool, Bounds(limits, config.inline_bytes), filters=filters, tally=tally)
-    questions = Questions(facts, decider, config)
-    late = Latecomers(facts, reader, ctx.objects, public, signer, decider, config)
-    ctx.rpc.add(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(revisions, decider, tally))
-    ctx.rpc.add(policy_pb2_grpc.add_InspectionServiceServicer_to_server, InspectionServicer(reader, decider))
     ctx.health.add("keys", identities.check)
     counting = asyncio.create_task(tally.run())
     try:
-        async with (
-            ctx.bus.serve(DECIDE, questions.answer, concurrency=config.waiting),
-            ctx.bus.consume("policy-accepted", late.handle, concurrency=config.concurrency),
-        ):
-            yield
+        async with sandbox(ctx.settings.of(ExtractionConfig)) as extract:
+            opener = Opener(extract, NoPasswords(), limits)
+            bounds = Bounds(limits, config.inline_bytes)
+            decider = Decider(revisions, pool, bounds, filters=filters, tally=tally, opener=opener)
+            questions = Questions(facts, decider, config)
+            late = Latecomers(facts, reader, ctx.objects, public, signer, decider, config)
+            add = ctx.rpc.add
+            add(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(revisions, decider, tally))
+            add(policy_pb2_grpc.add_InspectionServiceServicer_to_server, InspectionServicer(reader, decider))
+            async with (
+                ctx.bus.serve(DECIDE, questions.answer, concurrency=config.waiting),
+                ctx.bus.consume("policy-accepted", late.handle, concurrency=config.concurrency),
+            ):
+                yield
     finally:
         counting.cancel()
         with suppress(asyncio.CancelledError):
