@@ -53,6 +53,7 @@ class PortalConfig:
     """The web pages for people. This version has none yet: the address is kept free of others."""
 
     listen: Address = setting(Address("127.0.0.1", 2580), "Where the portal will listen; nothing does yet")
+    url: str = setting("", "Where people reach the portal, https://…, for links in notices; empty: notices have none")
 
 
 @dataclass(frozen=True, slots=True)

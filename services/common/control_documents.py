@@ -118,6 +118,7 @@ def _tenant(document: Document, policy: Document | None) -> Tenant:
         policy_revision=policy.revision if policy and policy.value is not None else 0,
         limits={str(k): int(v) for k, v in value.get("limits", {}).items()},
         suspended=bool(value.get("suspended", False)),
+        language=str(value.get("language", "")),
     )
 
 

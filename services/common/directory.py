@@ -109,6 +109,8 @@ class Tenant:
     policy_revision: int = 0
     limits: Mapping[str, int] = field(default_factory=dict)
     suspended: bool = False
+    language: str = ""
+    """What its people are told things in (a tag of RFC 5646); empty: the default."""
 
 
 @dataclass(frozen=True)

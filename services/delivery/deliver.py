@@ -10,9 +10,9 @@ hop's 250 and our outcome makes a double.
 from __future__ import annotations
 
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime, timedelta
 
 from letterlock.delivery.v1 import delivery_pb2
 from letterlock.mail.v1 import mail_pb2
@@ -22,19 +22,18 @@ from services.common.bus import Later, Message
 from services.common.errors import Corrupt, Error, Rejected, Unavailable
 from services.common.facts import Facts, MailReader, OpenFact
 from services.common.ids import MailId, TenantId
-from services.common.legs import SEALING, needs_sealing
+from services.common.legs import SEALING, needs_sealing, waits
 from services.common.mailedit import Wish
-from services.delivery.core.replies import Result, deferred, failed
+from services.delivery.core.replies import failed
 from services.delivery.core.routes import domain_of
 from services.delivery.fate_report import Mail, Reporter, Told
 from services.delivery.notices import Notices
 from services.delivery.passes import Passes, Work, all_of
-from services.delivery.ports import TERMINAL, Fate, Fates, Queue
+from services.delivery.ports import TERMINAL, Fate, Fates, Leases, Queue
 from services.delivery.retry_state import next_attempt, parse
 
 _log = log.get(__name__)
 
-_DELIVERING = frozenset({mail_pb2.DISPOSITION_DELIVER, mail_pb2.DISPOSITION_DELAY})
 _HANDLED = mailedit.CHANGES | {"notify", "bcc", "redirect"}
 """Transforms that delivery carries out, or that the decision's recipients and legs already show."""
 _CODES = {
@@ -63,34 +62,47 @@ class Deliver:
         passes: Passes,
         reporter: Reporter,
         notices: Notices,
+        leases: Leases,
+        fresh_for: timedelta,
         now: Callable[[], datetime],
     ) -> None:
         self._facts, self._reader, self._fates, self._queue = facts, reader, fates, queue
         # Knows no store: what the reader would give for a sealed leg is the mail before it was sealed.
         self._sealed_facts = sealed_facts
         self._passes, self._reporter, self._notices, self._now = passes, reporter, notices, now
+        self._leases, self._fresh_for = leases, fresh_for
         self._busy: set[str] = set()
 
     async def fact(self, message: Message) -> None:
         """Do the legs that a decided, released or sealed fact gives to delivery."""
         with _patient(), telemetry.stage("delivery", "fact", headers=message.headers):
             fact = await self._open(message)
-            with tracing.mail(fact.tenant, fact.mail_id), self._alone(fact.mail_id):
-                await self._fact(fact, message)
+            with tracing.mail(fact.tenant, fact.mail_id):
+                fresh = self._is_fresh(fact, message)
+                async with self._alone(fact.tenant, fact.mail_id, fresh=fresh):
+                    await self._fact(fact, message, fresh=fresh)
 
     async def _open(self, message: Message) -> OpenFact:
         sealed = message.subject.startswith("mail.sealed.")
         return await (self._sealed_facts if sealed else self._facts).open(message)
 
-    async def _fact(self, fact: OpenFact, message: Message) -> None:
+    def _is_fresh(self, fact: OpenFact, message: Message) -> bool:
+        """Whether nobody was given this mail before: the fact comes for the first time, and not late.
+
+        A late one may have been published anew meanwhile, and done.
+        """
+        first = message.deliveries == 1 and _try_number(message) == 0
+        whole = fact.kind == "decided" and not fact.trace.legs
+        return first and whole and self._now() - fact.mail_id.time < self._fresh_for
+
+    async def _fact(self, fact: OpenFact, message: Message, *, fresh: bool) -> None:
         trace = fact.trace
         if not trace.HasField("decision"):
             raise Rejected("a fact for delivery without a decision")
         if (fact.kind == "sealed") != message.subject.startswith("mail.sealed."):
             raise Corrupt("a fact of another kind than its subject")
         mail = Mail(fact.tenant, fact.mail_id, trace.envelope, trace.decision)
-        again = message.deliveries > 1 or bool(trace.legs) or _try_number(message) > 0
-        fates = await self._fates.of(fact.tenant, fact.mail_id) if again else {}
+        fates = {} if fresh else await self._fates.of(fact.tenant, fact.mail_id)
         legs = [leg for leg in trace.decision.legs if not trace.legs or leg.number in trace.legs]
         await all_of(*(self._leg(mail, leg, fact, message, fates) for leg in legs))
 
@@ -106,8 +118,7 @@ class Deliver:
         if leg.disposition in _CODES:
             await self._close(mail, leg, positions, fact.content)
             return
-        delivers = leg.disposition in _DELIVERING or fact.kind in ("released", "sealed")
-        if not delivers or (fact.kind != "sealed" and needs_sealing(leg)):
+        if waits(leg, released=fact.kind in ("released", "sealed")) or (fact.kind != "sealed" and needs_sealing(leg)):
             return
         unknown = {w.kind for w in wishes} - _HANDLED - SEALING
         if unknown and fact.kind != "sealed":
@@ -116,7 +127,7 @@ class Deliver:
         state = kept or self._new_state(mail, leg, positions, fates, fact, message)
         work = Work(mail, leg, wishes, fact.content, kept=kept is not None)
         if next_attempt(state) > self._now():
-            await self._wait(work, state, fates)
+            await self._queue.put(state)
         else:
             await self._passes.run(work, state)
 
@@ -140,12 +151,9 @@ class Deliver:
     ) -> delivery_pb2.RetryState:
         """A leg's state before its first attempt, or as far as its outcomes tell when the queue lost it."""
         now = self._now()
-        start = now
-        if leg.disposition == mail_pb2.DISPOSITION_DELAY and fact.kind == "decided":
-            start = max(now, mail.decision.decided_at.ToDatetime(UTC) + timedelta(seconds=leg.seconds))
         state = delivery_pb2.RetryState(tenant=mail.tenant, mail_id=mail.mail_id, leg=leg.number)
         tried = any(p in fates and fates[p].attempts > 0 for p in positions)
-        state.queued_at.FromDatetime(mail.received_at if tried else start)
+        state.queued_at.FromDatetime(mail.received_at if tried else now)
         if fact.kind != "decided":
             kept_fact = mail_pb2.Fact.FromString(message.data)
             if fact.kind == "released":
@@ -158,17 +166,8 @@ class Deliver:
         for position, address in targets:
             attempts = fates[position].attempts if position in fates else 0
             entry = state.recipients.add(position=position, domain=domain_of(address), attempts=attempts)
-            entry.next_attempt_at.FromDatetime(start)
-            entry.last_code = "delayed" if start > now else ""
+            entry.next_attempt_at.FromDatetime(now)
         return state
-
-    async def _wait(self, work: Work, state: delivery_pb2.RetryState, fates: dict[int, Fate]) -> None:
-        """Keep a leg whose time has not come."""
-        fresh = [r.position for r in state.recipients if r.last_code == "delayed" and r.position not in fates]
-        if fresh:
-            told = [Told(work.positions(p), _delayed(work.leg), 0) for p in fresh]
-            await self._reporter.outcome(work.mail, work.leg.number, mail_pb2.STATE_DEFERRED, told)
-        await self._queue.put(state)
 
     async def _close(
         self, mail: Mail, leg: mail_pb2.Leg, positions: Sequence[int], content: Callable[[], Awaitable[bytes | None]]
@@ -202,8 +201,9 @@ class Deliver:
             tenant, mail_id = TenantId.parse(state.tenant), MailId.parse(state.mail_id)
             if message.subject.rpartition(".")[2] != tenant:
                 raise Corrupt("retry state is of another tenant")
-            with tracing.mail(tenant, mail_id), self._alone(mail_id):
-                await self._retry(tenant, mail_id, state)
+            with tracing.mail(tenant, mail_id):
+                async with self._alone(tenant, mail_id, fresh=False):
+                    await self._retry(tenant, mail_id, state)
 
     async def _retry(self, tenant: TenantId, mail_id: MailId, state: delivery_pb2.RetryState) -> None:
         fates = await self._fates.of(tenant, mail_id)
@@ -234,14 +234,15 @@ class Deliver:
 
         return Mail(tenant, mail_id, header.envelope, header.decision), content
 
-    @contextmanager
-    def _alone(self, mail_id: MailId) -> Iterator[None]:
+    @asynccontextmanager
+    async def _alone(self, tenant: TenantId, mail_id: MailId, *, fresh: bool) -> AsyncIterator[None]:
         """Work on a mail once at a time, the reading of its fates included: the same work may come by two ways."""
         if mail_id in self._busy:
             raise Later(1.0)
         self._busy.add(mail_id)
         try:
-            yield
+            async with self._leases.hold(tenant, mail_id, fresh=fresh):
+                yield
         finally:
             self._busy.discard(mail_id)
 
@@ -264,10 +265,6 @@ def _unfinished(
 
 def _wishes(leg: mail_pb2.Leg) -> list[Wish]:
     return [mailedit.read(t.kind, t.rule, t.settings) for t in leg.transforms]
-
-
-def _delayed(leg: mail_pb2.Leg) -> Result:
-    return deferred("delayed", "4.7.0", leg.text or "delayed by policy")
 
 
 @contextmanager

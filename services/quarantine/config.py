@@ -17,3 +17,10 @@ class QuarantineConfig:
         "How often decisions that were not told and expiries whose schedule was lost are looked for",
     )
     concurrency: int = setting(16, "Decided mails that are looked at at once")
+    hostname: str = setting("letterlock.localhost", "This installation's name in notices, as delivery has it")
+    notice_window: timedelta = setting(
+        timedelta(seconds=15), "What comes within it is told to a reviewer as one notice"
+    )
+    digest_hours: tuple[str, ...] = setting(
+        ("1",), "Hours of the day (UTC, 0 to 23) at which reviewers get a list of what waits; empty: none"
+    )

@@ -1,32 +1,43 @@
-"""Hold mail for a person and carry out what the person decides.
+"""Hold mail for a person, or for a while, and carry out what is decided.
 
 A decision is durable before anything is told of it. What was decided and not
 told (a crash lies between) is told again at the next start and each minute,
 under the same message id, so that nobody hears it twice. Expiry comes by
 schedule, and where the schedule was lost, by the same minute's look.
+
+What lets a held mail go is asked of the engines of today first: malware stays,
+whoever wants it released.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 from letterlock.mail.v1 import mail_pb2
 
 from services.common import log, telemetry, tracing
 from services.common.audit_entries import AuditEntry, AuditTrail
 from services.common.bus import Bus, Later, Message
-from services.common.errors import AlreadyExists, Conflict, Corrupt, Error, InvalidInput, NotFound
+from services.common.errors import AlreadyExists, Conflict, Error, InvalidInput, NotFound
 from services.common.facts import Facts
 from services.common.ids import MailId, TenantId
 from services.quarantine.core import holds
-from services.quarantine.core.holds import Action, Hold
+from services.quarantine.core.holds import Decision, Hold
+from services.quarantine.fitness import Fitness
+from services.quarantine.onward import leg_of, new_hold, onward, why
 from services.quarantine.ports import Held, Holds
 
 _log = log.get(__name__)
 _TRIES = 5
+_WAITING = frozenset({mail_pb2.DISPOSITION_HOLD, mail_pb2.DISPOSITION_DELAY})
+_DROPPED = {"deleted": "deleted_by_reviewer", "cancelled": "cancelled_by_sender"}
+
+type Standing = Callable[[Hold], str]
+"""For whom the caller decides a hold as it is now (`routing.acts_for`); raises `Rejected`."""
 
 
 def _now() -> datetime:
@@ -34,12 +45,21 @@ def _now() -> datetime:
 
 
 class Quarantine:
-    """The service's work over its ports; `now` is the clock."""
+    """The service's work over its ports; `now` is the clock, `changed` hears that there may be news of a hold."""
 
     def __init__(
-        self, holds_: Holds, facts: Facts, bus: Bus, trail: AuditTrail, *, now: Callable[[], datetime] = _now
+        self,
+        holds_: Holds,
+        facts: Facts,
+        bus: Bus,
+        trail: AuditTrail,
+        fitness: Fitness,
+        *,
+        now: Callable[[], datetime] = _now,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self._holds, self._facts, self._bus, self._trail, self._now = holds_, facts, bus, trail, now
+        self._fitness, self._changed = fitness, changed
 
     async def on_decided(self, message: Message) -> None:
         """Take a decided mail: hold its legs that are to be held. Repeats what a crash may have left out."""
@@ -48,27 +68,33 @@ class Quarantine:
             meant = set(fact.trace.legs)
             with tracing.mail(fact.tenant, fact.mail_id):
                 for leg in fact.trace.decision.legs:
-                    if leg.disposition == mail_pb2.DISPOSITION_HOLD and (not meant or leg.number in meant):
+                    if leg.disposition in _WAITING and (not meant or leg.number in meant):
                         with telemetry.stage("quarantine", "hold"):
-                            await self._hold(fact.tenant, fact.mail_id, fact.trace, leg)
+                            await self._hold(fact.tenant, fact.mail_id, fact.trace, leg, again=bool(meant))
 
-    async def _hold(self, tenant: TenantId, mail_id: MailId, trace: mail_pb2.Trace, leg: mail_pb2.Leg) -> None:
+    async def _hold(
+        self, tenant: TenantId, mail_id: MailId, trace: mail_pb2.Trace, leg: mail_pb2.Leg, *, again: bool
+    ) -> None:
         held = await self._holds.get(tenant, f"{mail_id}.{leg.number}")
         if held is None:
-            held = Held(_new_hold(mail_id, trace, leg, self._now()), trace)
+            held = Held(new_hold(mail_id, trace, leg, self._now()), trace)
             try:
                 held = await self._holds.put(tenant, held, actor="service:quarantine")
             except AlreadyExists:
                 raise Later(0.1) from None  # another member has just held it: look again
-            _log.info("hold.made", leg=leg.number, hold=held.hold.id)
-            telemetry.count("quarantine", "held", tenant)
+            _log.info("hold.made", leg=leg.number, hold=held.hold.id, kind=held.hold.kind)
+            telemetry.count("quarantine", "held" if held.hold.kind == "hold" else "delayed", tenant)
         if held.hold.state not in holds.OPEN:
-            if not held.hold.told:
+            # Asked for by the sweeper, what was told may have been lost on its way: whoever did it knows its fate.
+            if again or not held.hold.told:
                 await self._tell(tenant, held)
             return
-        if held.hold.expires_at is not None and held.hold.state == "held":
-            await self._schedule(tenant, held.hold)
-        await self._outcome(tenant, held, mail_pb2.STATE_HELD, "held", _why(held))
+        self._changed()
+        await self._schedule(tenant, held.hold)
+        if held.hold.kind == "delay":
+            await self._outcome(tenant, held, mail_pb2.STATE_DEFERRED, "delayed", why(held))
+        else:
+            await self._outcome(tenant, held, mail_pb2.STATE_HELD, "held", why(held))
 
     async def on_due(self, message: Message) -> None:
         """Take a schedule that fired: do what the hold's rule says of its expiry."""
@@ -77,35 +103,91 @@ class Quarantine:
             held = await self._holds.get(tenant, _hold_id(message.data))
             if held is None:
                 return
-            expires = held.hold.expires_at
-            if held.hold.state == "held" and expires is not None and expires > self._now():
+            due = holds.next_due(held.hold)
+            if due is not None and due > self._now():
                 # The clock of the broker is ahead of ours.
-                raise Later(max((expires - self._now()).total_seconds(), 0.05))
+                raise Later(max((due - self._now()).total_seconds(), 0.05))
             await self._expire(tenant, held)
 
-    async def decide(self, tenant: TenantId, hold_id: str, action: Action, *, by: str, note: str) -> Held:
+    async def decide(
+        self, tenant: TenantId, hold_id: str, decision: Decision, *, by: str, standing: Standing, force: bool = False
+    ) -> Held:
         """Carry out a person's decision; durable, and told or soon told, on return.
 
-        Raises `NotFound`, `Rejected` when it was decided otherwise, `Unavailable`.
+        Raises `NotFound`; `Rejected` when it was decided otherwise, is claimed, is another's level, or the engines of
+        today say worse of it and it is not forced; `Unavailable`.
         """
+
+        async def change(held: Held) -> Hold:
+            if held.hold.state in holds.OPEN:
+                acting_for = standing(held.hold)
+                decided = holds.decide(held.hold, replace(decision, acting_for=acting_for), by=by, at=self._now())
+                if decision.action in holds.LETS_GO and held.hold.kind == "hold":
+                    await self._fitness.check(tenant, held, decision.note, force=force)
+                return decided
+            return holds.decide(held.hold, decision, by=by, at=self._now())
+
+        before, held = await self._change(tenant, hold_id, change, by=by)
+        if before is held:
+            return held
+        self._record(tenant, held.hold, decision.action, forced=force)
+        if held.hold.state in holds.OPEN:
+            return held
+        try:
+            return await self._tell(tenant, held)
+        except Error as error:
+            # Durable: the resumption tells it. The person need not wait for the broker.
+            _log.warning("hold.told_later", hold=hold_id, code=error.code)
+            return held
+
+    async def claim(self, tenant: TenantId, hold_id: str, *, by: str, seconds: int, take_over: bool) -> Held:
+        """Keep the others from deciding it for a while. Raises `NotFound`, `Rejected`, `Unavailable`."""
+
+        async def change(held: Held) -> Hold:
+            now = self._now()
+            until = now + timedelta(seconds=seconds)
+            return holds.claim(held.hold, by=by, at=now, until=until, take_over=take_over)
+
+        return (await self._change(tenant, hold_id, change, by=by))[1]
+
+    async def unclaim(self, tenant: TenantId, hold_id: str, *, by: str) -> Held:
+        """Let the others decide it again. Raises as `claim`."""
+
+        async def change(held: Held) -> Hold:
+            return holds.unclaim(held.hold, by=by, at=self._now())
+
+        return (await self._change(tenant, hold_id, change, by=by))[1]
+
+    async def remark(
+        self, tenant: TenantId, hold_id: str, what: Literal["pending", "request"], *, by: str, note: str
+    ) -> tuple[Held, bool]:
+        """Note something and decide nothing; whether it is new: a second request of the same person is not."""
+
+        async def change(held: Held) -> Hold:
+            if what == "request" and any(s.what == what and s.by == by for s in held.hold.steps):
+                return held.hold
+            return holds.remark(held.hold, what, by=by, at=self._now(), note=note)
+
+        before, after = await self._change(tenant, hold_id, change, by=by)
+        return after, before is not after
+
+    async def _change(
+        self, tenant: TenantId, hold_id: str, change: Callable[[Held], Awaitable[Hold]], *, by: str
+    ) -> tuple[Held, Held]:
+        """Before and after a durable change, the same one when it changes nothing; again when another was faster."""
         for _ in range(_TRIES):
             held = await self._holds.get(tenant, hold_id)
             if held is None:
                 raise NotFound("no such hold", public="no such hold")
-            decided = holds.decide(held.hold, action, by=by, at=self._now(), note=note)
-            if decided is held.hold:
-                return held
+            changed = await change(held)
+            if changed is held.hold:
+                return held, held
             try:
-                held = await self._holds.put(tenant, replace(held, hold=decided), actor=by)
+                after = await self._holds.put(tenant, replace(held, hold=changed), actor=by)
             except (Conflict, AlreadyExists):
                 continue
-            self._record(tenant, held.hold, action)
-            try:
-                return await self._tell(tenant, held)
-            except Error as error:
-                # Durable: the resumption tells it. The person need not wait for the broker.
-                _log.warning("hold.told_later", hold=hold_id, code=error.code)
-                return held
+            self._changed()
+            return held, after
         raise Conflict("it keeps changing")
 
     async def resume(self, tenants: Iterable[TenantId]) -> None:
@@ -121,7 +203,7 @@ class Quarantine:
                     if held.hold.state not in holds.OPEN:
                         if not held.hold.told:
                             await self._tell(tenant, held)
-                    elif holds.expire(held.hold, self._now()) is not held.hold:
+                    else:
                         await self._expire(tenant, held)
                 except Error as error:
                     _log.warning("hold.resume_failed", tenant=tenant, hold=held.hold.id, code=error.code)
@@ -133,7 +215,14 @@ class Quarantine:
             await asyncio.sleep(every.total_seconds())
 
     async def _expire(self, tenant: TenantId, held: Held) -> None:
-        expired = holds.expire(held.hold, self._now())
+        now = self._now()
+        expired = holds.expire(held.hold, now)
+        if holds.release_due(held.hold, now):
+            verdict = "" if held.hold.kind == "delay" else await self._fitness.verdict(tenant, held)
+            if verdict:
+                expired = holds.overdue(held.hold, now, verdict)
+            else:
+                expired = holds.decide(held.hold, Decision("release"), by=holds.EXPIRY, at=now)
         if expired is held.hold:
             return
         try:
@@ -142,9 +231,12 @@ class Quarantine:
             return  # a person was faster
         _log.info("hold.expired", tenant=tenant, hold=held.hold.id, state=held.hold.state)
         telemetry.count("quarantine", "expired", tenant)
-        self._record(tenant, held.hold, "expire")
+        self._changed()
+        self._record(tenant, held.hold, held.hold.steps[-1].what)
         if held.hold.state not in holds.OPEN:
             await self._tell(tenant, held)
+        else:
+            await self._schedule(tenant, held.hold)
 
     async def _tell(self, tenant: TenantId, held: Held) -> Held:
         """Say where the mail goes from here, then note that it is said."""
@@ -153,16 +245,18 @@ class Quarantine:
 
     async def _tell_of(self, tenant: TenantId, held: Held) -> Held:
         hold = held.hold
-        if hold.state == "deleted":
-            await self._outcome(tenant, held, mail_pb2.STATE_DELETED, "deleted_by_reviewer", hold.note)
+        if hold.state in _DROPPED:
+            await self._outcome(tenant, held, mail_pb2.STATE_DELETED, _DROPPED[hold.state], hold.note)
         else:
-            trace = _onward(held)
+            trace = onward(held)
             await self._facts.publish(
                 "released", trace, raw=None, msg_id=f"{hold.mail_id}:{hold.leg}:r:{hold.decision}"
             )
         await self._bus.unschedule(f"quarantine.due.{tenant}", key=hold.id)
         telemetry.count("quarantine", hold.state, tenant)
         _log.info("hold.told", tenant=tenant, hold=hold.id, state=hold.state)
+        if hold.told:
+            return held
         try:
             return await self._holds.put(
                 tenant, replace(held, hold=replace(hold, told=True)), actor="service:quarantine"
@@ -171,17 +265,18 @@ class Quarantine:
             return held  # another member told it too, under the same id
 
     async def _schedule(self, tenant: TenantId, hold: Hold) -> None:
-        if hold.expires_at is not None:
+        due = holds.next_due(hold)
+        if due is not None:
             await self._bus.schedule(
                 f"quarantine.due.{tenant}",
                 hold.id.encode(),
-                at=max(hold.expires_at, self._now()),
+                at=max(due, self._now()),
                 key=hold.id,
                 headers=tracing.inject(),
             )
 
     async def _outcome(self, tenant: TenantId, held: Held, state: mail_pb2.State, code: str, detail: str) -> None:
-        leg = _leg(held)
+        leg = leg_of(held)
         outcome = mail_pb2.Outcome(
             tenant=tenant,
             mail_id=held.hold.mail_id,
@@ -196,51 +291,20 @@ class Quarantine:
         outcome.at.FromDatetime(held.hold.decided_at or held.hold.held_at)
         await self._facts.outcome(held.trace, outcome)
 
-    def _record(self, tenant: TenantId, hold: Hold, action: str) -> None:
-        detail = {"action": action, "leg": hold.leg, "state": hold.state, "note": hold.note}
-        actor = hold.decided_by or holds.EXPIRY
+    def _record(self, tenant: TenantId, hold: Hold, action: str, *, forced: bool = False) -> None:
+        step = hold.steps[-1]
+        detail = {
+            "action": action,
+            "leg": hold.leg,
+            "state": hold.state,
+            "note": step.note,
+            "level": step.level,
+            "acting_for": step.acting_for,
+            "detail": step.detail,
+            "forced": forced,
+        }
+        actor = step.by
         self._trail.record(AuditEntry(tenant, "hold.decided", actor, detail, mail_ids=(hold.mail_id,)))
-
-
-def _new_hold(mail_id: MailId, trace: mail_pb2.Trace, leg: mail_pb2.Leg, now: datetime) -> Hold:
-    return Hold(
-        mail_id=mail_id,
-        leg=leg.number,
-        held_at=now,
-        expires_at=now + timedelta(seconds=leg.seconds) if leg.seconds > 0 else None,
-        on_expiry=leg.on_expiry or "escalate",
-        reviewers=tuple(leg.reviewers),
-        sender=trace.envelope.sender,
-    )
-
-
-def _leg(held: Held) -> mail_pb2.Leg:
-    for leg in held.trace.decision.legs:
-        if leg.number == held.hold.leg:
-            return leg
-    raise Corrupt("a hold without its leg")
-
-
-def _why(held: Held) -> str:
-    """What people read of the reason: the rule's words, or its name and who reviews."""
-    leg = _leg(held)
-    return leg.text or f"held by rule {leg.rule} for review by {', '.join(leg.reviewers) or 'any reviewer'}"
-
-
-def _onward(held: Held) -> mail_pb2.Trace:
-    """The trace that sends this leg on: released as decided, or given back with the note."""
-    trace = mail_pb2.Trace()
-    trace.CopyFrom(held.trace)
-    trace.ClearField("outcome")
-    del trace.legs[:]
-    trace.legs.append(held.hold.leg)
-    trace.actor, trace.note = held.hold.decided_by, held.hold.note
-    if held.hold.state == "returned":
-        for leg in trace.decision.legs:
-            if leg.number == held.hold.leg:
-                leg.disposition = mail_pb2.DISPOSITION_RETURN
-                leg.text = held.hold.note or leg.text
-    return trace
 
 
 def _hold_id(data: bytes) -> str:

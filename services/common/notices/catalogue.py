@@ -33,6 +33,8 @@ _HELD = _MAIL | {
     "expires": "until when it waits",
     "at_expiry": "what happens then",
     "link": "where to look at it and decide; empty without a portal",
+    "release_link": "releases it, after a question; empty without a portal",
+    "delete_link": "deletes it, after a question; empty without a portal",
 }
 _DECIDED = _MAIL | {
     "rule": "the rule that held it",
@@ -44,15 +46,12 @@ _SEALED = _MAIL | {"file": "name of the sealed attachment", "link": "where to op
 CATALOGUE: Mapping[str, Kind] = {
     "hold.notice.reviewer": Kind("a reviewer", _HELD | {"findings": "what was found, masked, one a line"}),
     "hold.notice.sender": Kind("the sender", _HELD),
-    "hold.notice.manager": Kind("who the rule names besides", _HELD),
     "hold.escalated": Kind("a reviewer", _HELD),
     "hold.requested": Kind("a reviewer", _HELD | {"requester": "the recipient who asks for it"}),
     "hold.digest": Kind(
         "a reviewer", {"number": "how many wait", "items": "one line for each", "link": "where they are", "tenant": "…"}
     ),
-    "hold.released": Kind("the sender", _DECIDED),
     "hold.deleted": Kind("the sender", _DECIDED),
-    "hold.returned": Kind("the sender", _DECIDED),
     "delay.notice": Kind("the sender", _HELD),
     "sealed.cover": Kind("a recipient", _SEALED | {"hint": "where the password comes from"}),
     "sealed.password": Kind("the sender", _SEALED | {"password": "the password"}),

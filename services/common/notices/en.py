@@ -25,6 +25,8 @@ What was found (masked):
 {{findings}}
 
 Look at it and decide: {{link}}
+Release it: {{release_link}}
+Delete it: {{delete_link}}
 """,
     ),
     "hold.notice.sender": (
@@ -38,16 +40,8 @@ Waits until: {{expires}}
 Then: {{at_expiry}}
 
 Decide yourself: {{link}}
-""",
-    ),
-    "hold.notice.manager": (
-        "A mail is held for review",
-        f"""\
-A mail is held for review by the rule {{rule}}. You are told; you need do nothing.
-Reason: {{reason}}
-
-{_MAIL}
-Waits until: {{expires}}
+Release it: {{release_link}}
+Delete it: {{delete_link}}
 """,
     ),
     "hold.escalated": (
@@ -61,6 +55,8 @@ Waits until: {{expires}}
 Then: {{at_expiry}}
 
 Look at it and decide: {{link}}
+Release it: {{release_link}}
+Delete it: {{delete_link}}
 """,
     ),
     "hold.requested": (
@@ -73,6 +69,8 @@ Reason for the hold: {{reason}}
 Waits until: {{expires}}
 
 Look at it and decide: {{link}}
+Release it: {{release_link}}
+Delete it: {{delete_link}}
 """,
     ),
     "hold.digest": (
@@ -85,29 +83,10 @@ Look at it and decide: {{link}}
 All of them: {link}
 """,
     ),
-    "hold.released": (
-        "Your mail was released",
-        f"""\
-Your held mail was released and is on its way.
-What was decided: {{outcome}}
-Note: {{note}}
-
-{_MAIL}
-""",
-    ),
     "hold.deleted": (
         "Your mail was not released",
         f"""\
 Your held mail was not released. It has not reached the recipients below.
-Note: {{note}}
-
-{_MAIL}
-""",
-    ),
-    "hold.returned": (
-        "Your mail was returned",
-        f"""\
-Your mail was returned by a reviewer. It has not reached the recipients below.
 Note: {{note}}
 
 {_MAIL}

@@ -25,6 +25,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
 {{findings}}
 
 確認と判断：{{link}}
+解放する：{{release_link}}
+削除する：{{delete_link}}
 """,
     ),
     "hold.notice.sender": (
@@ -38,16 +40,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
 期限後の扱い：{{at_expiry}}
 
 ご自身で判断する：{{link}}
-""",
-    ),
-    "hold.notice.manager": (
-        "承認待ちのメールがあります（お知らせ）",
-        f"""\
-ルール {{rule}} により、メールを保留しました。お知らせのみで、対応は不要です。
-理由：{{reason}}
-
-{_MAIL}
-期限：{{expires}}
+解放する：{{release_link}}
+削除する：{{delete_link}}
 """,
     ),
     "hold.escalated": (
@@ -61,6 +55,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
 期限後の扱い：{{at_expiry}}
 
 確認と判断：{{link}}
+解放する：{{release_link}}
+削除する：{{delete_link}}
 """,
     ),
     "hold.requested": (
@@ -73,6 +69,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
 期限：{{expires}}
 
 確認と判断：{{link}}
+解放する：{{release_link}}
+削除する：{{delete_link}}
 """,
     ),
     "hold.digest": (
@@ -85,29 +83,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
 一覧：{link}
 """,
     ),
-    "hold.released": (
-        "お送りのメールは解放されました",
-        f"""\
-保留されていたメールは解放され、配信中です。
-判断：{{outcome}}
-備考：{{note}}
-
-{_MAIL}
-""",
-    ),
     "hold.deleted": (
         "お送りのメールは解放されませんでした",
         f"""\
 保留されていたメールは解放されませんでした。下記の宛先には届いていません。
-備考：{{note}}
-
-{_MAIL}
-""",
-    ),
-    "hold.returned": (
-        "お送りのメールは差し戻されました",
-        f"""\
-承認者がメールを差し戻しました。下記の宛先には届いていません。
 備考：{{note}}
 
 {_MAIL}

@@ -25,6 +25,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
 {{findings}}
 
 檢視並處理：{{link}}
+放行：{{release_link}}
+刪除：{{delete_link}}
 """,
     ),
     "hold.notice.sender": (
@@ -38,16 +40,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
 逾期處理：{{at_expiry}}
 
 自行處理：{{link}}
-""",
-    ),
-    "hold.notice.manager": (
-        "有郵件正在等候審核",
-        f"""\
-依規則 {{rule}}，一封郵件已攔留，等候審核。此信僅供知悉，您不必處理。
-原因：{{reason}}
-
-{_MAIL}
-保留至：{{expires}}
+放行：{{release_link}}
+刪除：{{delete_link}}
 """,
     ),
     "hold.escalated": (
@@ -61,6 +55,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
 逾期處理：{{at_expiry}}
 
 檢視並處理：{{link}}
+放行：{{release_link}}
+刪除：{{delete_link}}
 """,
     ),
     "hold.requested": (
@@ -73,6 +69,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
 保留至：{{expires}}
 
 檢視並處理：{{link}}
+放行：{{release_link}}
+刪除：{{delete_link}}
 """,
     ),
     "hold.digest": (
@@ -85,29 +83,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
 全部檢視：{link}
 """,
     ),
-    "hold.released": (
-        "您的郵件已放行",
-        f"""\
-您被攔留的郵件已放行，正在寄送。
-處理方式：{{outcome}}
-備註：{{note}}
-
-{_MAIL}
-""",
-    ),
     "hold.deleted": (
         "您的郵件未獲放行",
         f"""\
 您被攔留的郵件未獲放行，並未送達下列收件者。
-備註：{{note}}
-
-{_MAIL}
-""",
-    ),
-    "hold.returned": (
-        "您的郵件已退回",
-        f"""\
-審核者已退回您的郵件，郵件並未送達下列收件者。
 備註：{{note}}
 
 {_MAIL}

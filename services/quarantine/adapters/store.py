@@ -18,7 +18,7 @@ from services.common.ids import TenantId
 from services.common.objects import ObjectStore
 from services.common.sealing import age
 from services.common.sealing.keys import Identities, PublicKeys
-from services.quarantine.core.holds import Hold
+from services.quarantine.core.holds import Hold, Step
 from services.quarantine.ports import Held
 
 _KIND = "hold"
@@ -51,6 +51,9 @@ class StoredHolds:
                 "sender": hold.sender,
                 "decided_by": hold.decided_by,
                 "note": hold.note,
+                "claimed_by": hold.claimed_by,
+                "target": hold.target,
+                "steps": [_step(step) for step in hold.steps],
                 "trace": base64.b64encode(held.trace.SerializeToString()).decode(),
             }
         )
@@ -59,11 +62,16 @@ class StoredHolds:
             "leg": hold.leg,
             "state": hold.state,
             "held_at": hold.held_at.isoformat(),
-            "expires_at": hold.expires_at.isoformat() if hold.expires_at else "",
+            "expires_at": _text(hold.expires_at),
             "on_expiry": hold.on_expiry,
-            "decided_at": hold.decided_at.isoformat() if hold.decided_at else "",
+            "decided_at": _text(hold.decided_at),
             "decision": hold.decision,
             "told": hold.told,
+            "kind": hold.kind,
+            "levels": hold.levels,
+            "noticed": hold.noticed,
+            "escalated_at": _text(hold.escalated_at),
+            "claimed_until": _text(hold.claimed_until),
             "sealed": base64.b64encode(age.encrypt(plain, [await self._public.trace(tenant)])).decode(),
         }
         # Who decided is inside the seal; in clear stands only which part of the system wrote it.
@@ -106,6 +114,16 @@ class StoredHolds:
                 decision=int(value["decision"]),
                 told=bool(value["told"]),
                 revision=document.revision,
+                # What holds had not at first.
+                kind=value.get("kind", "hold"),
+                levels=int(value.get("levels", 1)),
+                # What was held before there were notices is no news.
+                noticed=int(value.get("noticed", 1 + len(secret.get("steps", ())))),
+                escalated_at=_time(value.get("escalated_at", "")),
+                claimed_by=str(secret.get("claimed_by", "")),
+                claimed_until=_time(value.get("claimed_until", "")),
+                target=str(secret.get("target", "")),
+                steps=tuple(_read_step(step) for step in secret.get("steps", ())),
             )
         except (KeyError, TypeError, ValueError, DecodeError) as error:
             raise Corrupt("a hold cannot be read") from error
@@ -116,6 +134,34 @@ class StoredHolds:
     def _remember(self, tenant: TenantId, held: Held) -> Held:
         self._known.setdefault(tenant, {})[held.hold.id] = held
         return held
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "at": step.at.isoformat(),
+        "by": step.by,
+        "what": step.what,
+        "note": step.note,
+        "level": step.level,
+        "acting_for": step.acting_for,
+        "detail": step.detail,
+    }
+
+
+def _read_step(value: Mapping[str, Any]) -> Step:
+    return Step(
+        datetime.fromisoformat(value["at"]),
+        str(value["by"]),
+        str(value["what"]),
+        str(value["note"]),
+        int(value["level"]),
+        str(value["acting_for"]),
+        str(value["detail"]),
+    )
+
+
+def _text(moment: datetime | None) -> str:
+    return moment.isoformat() if moment else ""
 
 
 def _time(text: str) -> datetime | None:

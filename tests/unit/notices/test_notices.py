@@ -74,7 +74,7 @@ def test_field_is_never_words_again() -> None:
 
 def test_line_of_an_empty_field_falls_out() -> None:
     """No `Note: ` without a note."""
-    text = notices.render("hold.returned", "en", {"mail_id": "01X"}).text
+    text = notices.render("hold.deleted", "en", {"mail_id": "01X"}).text
     assert "Note" not in text
     assert "Mail id: 01X" in text
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,112 +10,10 @@ import pytest
 from letterlock.mail.v1 import mail_pb2
 from letterlock.quarantine.v1 import quarantine_pb2 as pb
 
-from services.common import rpc
-from services.common.audit_entries import AuditTrail
-from services.common.auth import Principal
 from services.common.bus import Message
-from services.common.directory import Directory, Domain, Group, Person, Tenant
 from services.common.errors import NotFound, Rejected, Unavailable
-from services.common.facts import Facts
-from services.common.ids import MailId, TenantId
 from services.common.testing import eventually
-from services.common.testing.bus import InMemoryBroker, InMemoryBus
-from services.common.testing.keys import FakeKeys
-from services.common.testing.objects import InMemoryObjects
-from services.quarantine.adapters.grpc import HoldServicer
-from services.quarantine.adapters.store import StoredHolds
-from services.quarantine.core import holds
-from services.quarantine.core.holds import Caller, Hold
-from services.quarantine.hold import Quarantine
-
-ACME, UMBRELLA = TenantId.new(), TenantId.new()
-VIEW = Directory(
-    1,
-    {ACME: Tenant(ACME, "acme"), UMBRELLA: Tenant(UMBRELLA, "umbrella")},
-    {"acme.example": Domain("acme.example", ACME), "umbrella.example": Domain("umbrella.example", UMBRELLA)},
-    (),
-    {
-        address: Person(address, tenant, frozenset({role}))
-        for address, tenant, role in (
-            ("alice@acme.example", ACME, "user"),
-            ("lin@acme.example", ACME, "reviewer"),
-            ("rev@acme.example", ACME, "reviewer"),
-            ("plain@acme.example", ACME, "user"),
-            ("rev@umbrella.example", UMBRELLA, "reviewer"),
-        )
-    },
-    {(ACME, "legal"): Group("legal", ACME, frozenset({"lin@acme.example", "plain@acme.example"}))},
-)
-
-
-class Place:
-    """A quarantine over parts in memory; `restart` is a new process over the same store."""
-
-    def __init__(self) -> None:
-        self.broker, self.objects, self.keys = InMemoryBroker(), InMemoryObjects(), FakeKeys()
-        self.time = datetime.now(UTC)
-        self.restart()
-
-    def restart(self) -> None:
-        """A fresh process."""
-        self.bus = InMemoryBus("quarantine", self.broker)
-        fact_keys = self.keys.fact_keys(self.bus.bucket("factkeys"))
-        self.facts = Facts(self.bus, fact_keys)
-        self.store = StoredHolds(self.objects, fact_keys._public, fact_keys._identities)  # type: ignore[arg-type]
-        self.trail = AuditTrail(self.bus, fact_keys)
-        self.quarantine = Quarantine(self.store, self.facts, self.bus, self.trail, now=lambda: self.time)
-        self.api = HoldServicer(self.store, self.quarantine)
-
-    async def decided(
-        self, *, reviewers: tuple[str, ...] = ("legal",), seconds: int = 0, on_expiry: str = ""
-    ) -> MailId:
-        """A mail of alice's to two recipients, of which the second is held, reaches the quarantine."""
-        mail_id = MailId.new()
-        trace = mail_pb2.Trace()
-        trace.envelope.tenant, trace.envelope.mail_id = ACME, mail_id
-        trace.envelope.sender, trace.envelope.size = "alice@acme.example", 1234
-        decision = trace.decision
-        decision.tenant, decision.mail_id = ACME, mail_id
-        for address in ("one@out.example", "two@out.example"):
-            decision.recipients.add(address=address, direction=mail_pb2.DIRECTION_OUTBOUND)
-        decision.legs.add(number=1, recipients=[0], disposition=mail_pb2.DISPOSITION_DELIVER)
-        decision.legs.add(
-            number=2,
-            recipients=[1],
-            disposition=mail_pb2.DISPOSITION_HOLD,
-            rule="cards-out",
-            text="card numbers",
-            reviewers=reviewers,
-            seconds=seconds,
-            on_expiry=on_expiry,
-        )
-        subject = f"mail.decided.{ACME}"
-        self.message = Message(subject, await self.facts.encode(subject, "decided", trace))
-        await self.quarantine.on_decided(self.message)
-        return mail_id
-
-    async def told(self, pattern: str) -> list[mail_pb2.Trace]:
-        """What was published on subjects that start so, opened."""
-        return [(await self.facts.open(m)).trace for m in self.broker.sent if m.subject.startswith(pattern)]
-
-    async def outcomes(self) -> list[tuple[int, str]]:
-        """Leg and state of each outcome."""
-        states = mail_pb2.State.Name
-        return [(t.outcome.leg, states(t.outcome.state)) for t in await self.told("mail.outcome.")]
-
-
-@pytest.fixture
-async def place() -> AsyncIterator[Place]:
-    """A quarantine whose audit entries are told."""
-    here = Place()
-    async with here.trail.running():
-        yield here
-
-
-def person(address: str) -> Any:
-    """Act as a person of the directory."""
-    known = VIEW.people[address]
-    return rpc.acting_as(Principal("person", known.tenant, known.address, known.roles), VIEW)
+from tests.unit.quarantine.conftest import ACME, Place, person
 
 
 async def test_held_leg_is_kept_told_and_sealed(place: Place) -> None:
@@ -192,7 +88,7 @@ async def test_release_sends_the_leg_on_with_who_and_why(place: Place) -> None:
 async def test_return_goes_back_with_the_note(place: Place) -> None:
     """The released trace says RETURN and the note for this leg alone."""
     mail_id = await place.decided()
-    await place.quarantine.decide(ACME, f"{mail_id}.2", "return", by="lin@acme.example", note="no cards please")
+    await place.decide(mail_id, "return", by="lin@acme.example", note="no cards please")
     (trace,) = await place.told("mail.released.")
     leg = trace.decision.legs[1]
     assert (leg.disposition, leg.text) == (mail_pb2.DISPOSITION_RETURN, "no cards please")
@@ -202,19 +98,19 @@ async def test_return_goes_back_with_the_note(place: Place) -> None:
 async def test_delete_is_an_outcome(place: Place) -> None:
     """Deleted mail is final for its recipient and goes nowhere."""
     mail_id = await place.decided()
-    await place.quarantine.decide(ACME, f"{mail_id}.2", "delete", by="lin@acme.example", note="")
+    await place.decide(mail_id, "delete", by="lin@acme.example", note="")
     assert await place.outcomes() == [(2, "STATE_HELD"), (2, "STATE_DELETED")]
     assert await place.told("mail.released.") == []
     with pytest.raises(Rejected):
-        await place.quarantine.decide(ACME, f"{mail_id}.2", "release", by="lin@acme.example", note="")
+        await place.decide(mail_id, "release", by="lin@acme.example", note="")
 
 
 async def test_of_two_decisions_at_once_one_holds(place: Place) -> None:
     """Two reviewers decide differently at the same moment: one is told that it is decided already."""
-    mail_id = await place.decided()
+    mail_id = await place.decided(reviewers=("board",))
     results = await asyncio.gather(
-        place.quarantine.decide(ACME, f"{mail_id}.2", "release", by="lin@acme.example", note=""),
-        place.quarantine.decide(ACME, f"{mail_id}.2", "delete", by="rev@acme.example", note=""),
+        place.decide(mail_id, "release", by="lin@acme.example", note=""),
+        place.decide(mail_id, "delete", by="wu@acme.example", note=""),
         return_exceptions=True,
     )
     assert sum(isinstance(r, Rejected) for r in results) == 1
@@ -226,7 +122,7 @@ async def test_decision_survives_a_crash_before_it_is_told(place: Place) -> None
     """With the broker away the decision stands; the next process tells it, once."""
     mail_id = await place.decided()
     place.broker.up = False
-    held = await place.quarantine.decide(ACME, f"{mail_id}.2", "release", by="lin@acme.example", note="")
+    held = await place.decide(mail_id, "release", by="lin@acme.example", note="")
     assert held.hold.state == "released"
     assert not held.hold.told
     place.broker.up = True
@@ -241,7 +137,7 @@ async def test_store_away_decides_nothing(place: Place) -> None:
     mail_id = await place.decided()
     place.objects.unavailable = True
     with pytest.raises(Unavailable):
-        await place.quarantine.decide(ACME, f"{mail_id}.2", "release", by="lin@acme.example", note="")
+        await place.decide(mail_id, "release", by="lin@acme.example", note="")
     assert await place.told("mail.released.") == []
 
 
@@ -290,26 +186,3 @@ async def test_pages_are_newest_first(place: Place) -> None:
         second: Any = await place.api.ListHolds(request, None)  # type: ignore[arg-type]
     assert [h.mail_id for h in (*first.holds, *second.holds)] == sorted(ids, reverse=True)
     assert second.next_page_token == ""
-
-
-def test_table_of_states() -> None:
-    """Every action in every state: the state it leads to, or a refusal."""
-    hold = Hold(MailId.new(), 1, datetime.now(UTC), revision=1)
-    for state in ("held", "overdue", "released", "deleted", "returned"):
-        for action in ("release", "delete", "return"):
-            given = replace(hold, state=state)  # type: ignore[arg-type]
-            goal = holds.DONE[action]  # type: ignore[index]
-            if state in holds.OPEN or state == goal:
-                decided = holds.decide(given, action, by="x", at=hold.held_at)  # type: ignore[arg-type]
-                assert decided.state == goal
-            else:
-                with pytest.raises(Rejected):
-                    holds.decide(given, action, by="x", at=hold.held_at)  # type: ignore[arg-type]
-
-
-def test_unnamed_reviewers_are_all_reviewers() -> None:
-    """A hold that names nobody is every reviewer's and no user's."""
-    hold = Hold(MailId.new(), 1, datetime.now(UTC), sender="alice@acme.example")
-    own = frozenset({"lin@acme.example"})
-    assert holds.routed_to(hold, Caller(own, own, frozenset({"reviewer"})), lambda _: ())
-    assert not holds.routed_to(hold, Caller(own, own, frozenset({"user", "tenant_admin"})), lambda _: ())
