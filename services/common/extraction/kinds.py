@@ -60,6 +60,7 @@ _CONTENT_TYPES: dict[str, str] = {
     "audio": "audio/mpeg", "video": "video/mp4", "sqlite": "application/vnd.sqlite3", "age": "application/x-age",
     "pgp": "application/pgp-encrypted", "svg": "image/svg+xml", "unknown": "application/octet-stream",
 }  # fmt: skip
+PICTURES = frozenset({"png", "jpeg", "gif", "bmp", "tiff", "webp", "svg"})
 KINDS = frozenset(_CONTENT_TYPES)
 """Every true type there is."""
 SILENT = frozenset(
@@ -77,6 +78,7 @@ _HTML = re.compile(
 )
 _NOT_TEXT = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 _HEAD = 4096
+_MAX_ENTRIES = 20_000
 
 
 def content_type(kind: str) -> str:
@@ -130,6 +132,8 @@ def _old_tar(content: bytes) -> bool:
 
 
 def _zip(content: bytes) -> str:
+    if content.count(b"PK\x01\x02") > _MAX_ENTRIES:
+        return "zip"
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = {i.filename: i for i in archive.infolist()[:5000]}
