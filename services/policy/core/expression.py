@@ -1,7 +1,7 @@
 """What an expression may not do, found before it is compiled: its cost must not grow faster than its length.
 
-CEL ends always, but values may double in each step. Where no value grows (no `map`, no texts or lists joined, no
-mappings built, no loop in a loop), the cost is at most the expression's length times the longest list.
+CEL ends always, but values may double in each step. Where no value grows (no `map` or `filter`, no texts or lists
+joined, no mappings built, no loop in a loop), the cost is at most the expression's length times the longest list.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _TOKEN = re.compile(
     r"""(?P<space>\s+|//[^\n]*)|(?P<raw>[rR](?:'[^'\n]*'|"[^"\n]*"))|(?P<text>'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")"""
     r"""|(?P<name>[A-Za-z_][A-Za-z0-9_]*)|(?P<number>\d[\w.]*)|(?P<sign>&&|\|\||[<>=!]=|[-+*/%<>!?:.,()\[\]{}])"""
 )
-_LOOPS = frozenset({"all", "exists", "exists_one", "filter"})
-_REFUSED = frozenset({"map", "bytes", "b", "B"})
+_LOOPS = frozenset({"all", "exists", "exists_one"})
+_REFUSED = frozenset({"map", "filter"})
 _NAMED = {"headers": "header", "detectors": "detector"}
 MAX_LOOPS = 8
 """Loops in one expression."""
@@ -85,12 +85,12 @@ def _check_loops(tokens: list[_Token]) -> None:
             loop = i >= 2 and tokens[i - 1].text in _LOOPS and tokens[i - 2].text == "."
             loops += loop
             if loop and any(inside):
-                raise BadExpression("a loop (all, exists, exists_one, filter) cannot stand inside another")
+                raise BadExpression("a loop (all, exists, exists_one) cannot stand inside another")
             inside.append(loop)
         elif token.text == ")" and inside:
             inside.pop()
     if loops > MAX_LOOPS:
-        raise BadExpression(f"more than {MAX_LOOPS} loops (all, exists, exists_one, filter)")
+        raise BadExpression(f"more than {MAX_LOOPS} loops (all, exists, exists_one)")
 
 
 def _named(tokens: list[_Token], i: int) -> str:
