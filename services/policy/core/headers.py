@@ -28,6 +28,7 @@ _PARAMETER = re.compile(
     r"""(?:"(?P<quoted>(?:[^"\\]|\\.)*)"?|(?P<bare>[^;\r\n]*))""",
     re.IGNORECASE | re.DOTALL,
 )
+_ONE_BOUNDARY = re.compile(r"boundary\s*(?:\*0?\*?)?\s*=")
 _PAIR = re.compile(r"\\(.)", re.DOTALL)
 _COMMENT = re.compile(r"\([^()]*\)")
 _MAX_VALUE = 20_000
@@ -70,7 +71,7 @@ def oddities(block: bytes) -> set[str]:
             if "/" not in bare.partition(";")[0]:
                 found.add("type-odd")
             lowered = bare.lower()
-            if lowered.count("boundary") > 1:
+            if len(_ONE_BOUNDARY.findall(lowered)) > 1:
                 found.add("boundary-repeated")
             if lowered.count("charset") > 1:
                 found.add("charset-repeated")
@@ -114,7 +115,7 @@ def readings(values: Iterable[str], *names: str) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for value in values:
         for form in dict.fromkeys((value[:_MAX_VALUE], without_comments(value[:_MAX_VALUE]))):
-            plain: list[str] = []
+            plain: list[tuple[str, bool]] = []
             pieces: list[tuple[int, bool, str]] = []
             for match in _PARAMETER.finditer(form):
                 if match["name"].lower() not in names:
@@ -123,20 +124,22 @@ def readings(values: Iterable[str], *names: str) -> tuple[str, ...]:
                 if match["at"] is not None:
                     pieces.append((int(match["at"][1:]), match["coded"] is not None, text))
                 elif match["coded"]:
-                    plain.insert(0, _coded(text))
+                    plain.insert(0, (_coded(text), True))
                     if text.count("'") < 2:
-                        plain.append(text)
+                        plain.append((text, True))
                 else:
-                    plain.append(text)
-            for text in (*_continued(pieces), *plain):
-                _add(found, text)
+                    plain.append((text, match["quoted"] is not None))
+            for text in _continued(pieces):
+                _add(found, text, whole=True)
+            for text, quoted in plain:
+                _add(found, text, whole=quoted)
     return tuple(found)[:_MAX_READINGS]
 
 
-def _add(found: dict[str, None], text: str) -> None:
+def _add(found: dict[str, None], text: str, *, whole: bool) -> None:
     unfolded = re.sub(r"\r?\n[ \t]*", "", text)
     forms = [_words(_PAIR.sub(r"\1", unfolded))]
-    if " " in text and "=?" not in text:
+    if not whole and " " in text and "=?" not in text:
         forms.append(text.split()[0] if text.split() else "")
     if "%" in text:
         forms.append(_coded(unfolded))

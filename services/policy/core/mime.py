@@ -18,10 +18,11 @@ from services.policy.core.content import SMIME, signed_content
 from services.policy.core.extract import Inspection, Leaf, Limits, Reading, extracted, inspection_of
 from services.policy.core.headers import BLANK, ENCODINGS, odd_header, oddities, readings
 from services.policy.core.message import Message, NotInspected
-from services.policy.core.slowmime import headers_of, read_slowly
-from services.policy.core.union import every_part, fresh
+from services.policy.core.slowmime import base64_odd, headers_of, read_slowly
+from services.policy.core.union import boundaries, every_part, fresh
 
 _MULTIPART = re.compile(rb"^content-type:[ \t\r\n]*multipart/", re.IGNORECASE | re.MULTILINE)
+_BASE64 = re.compile(rb"^content-transfer-encoding[ \t]*:[^\n]*base64", re.IGNORECASE | re.MULTILINE)
 _HARMLESS = frozenset({"text-outside", "boundary-unclosed", "uuencode", "yenc", "polyglot", "external-body"})
 """Codes that say nothing about where parts begin and how they are coded."""
 _BROKEN = frozenset({"header-odd"})
@@ -74,9 +75,8 @@ def _reading(raw: bytes, limits: Limits) -> Reading:
     except _Unreadable:
         reading = read_slowly(raw, limits)
         fast = False
-        reading.odd |= _blocks(raw, (), Reading({}))
-        if not reading.odd:
-            reading.odd.add("encoding-unknown")
+        reading.odd |= _blocks(raw, boundaries(raw), Reading({}))
+        reading.odd.update(() if reading.odd else ("structure-unreadable",))
     if reading.odd - _HARMLESS:
         usual = list(reading.leaves)
         if fast:
@@ -106,7 +106,7 @@ def _read_fast(raw: bytes, limits: Limits) -> Reading:
     root = _tree(raw)
     headers = _lowered(root.headers)
     reading = Reading(headers)
-    boundaries: list[str] = []
+    marks: list[str] = []
     coded: list[bytes] = []
     stack = [_Place(root, "", 0)]
     while stack:
@@ -125,7 +125,7 @@ def _read_fast(raw: bytes, limits: Limits) -> Reading:
                 raise _Unreadable
             if kind == "multipart/encrypted":
                 reading.doubts.append(NotInspected(path, "encrypted"))
-            boundaries += readings(own.get("content-type", ()), "boundary")
+            marks += readings(own.get("content-type", ()), "boundary")
         else:
             reading.leaves.append(_leaf(node, path or "1", own, kind))
             if node.is_message and not children:
@@ -146,7 +146,7 @@ def _read_fast(raw: bytes, limits: Limits) -> Reading:
                 stack.append(_Place(inside, f"{path or '1'}.1", place.depth + 1))
         stack.extend(_Place(c, f"{base}{i}", deeper) for i, c in reversed(list(enumerate(children, 1))))
     for content in (raw, *coded):
-        reading.odd |= _blocks(content, boundaries, reading)
+        reading.odd |= _blocks(content, [m.encode("utf-8", "replace") for m in marks], reading)
     if reading.odd & _BROKEN:
         reading.doubts.append(NotInspected("", "broken"))
     return reading
@@ -225,16 +225,18 @@ def _lowered(headers: Mapping[str, list[str]]) -> dict[str, tuple[str, ...]]:
     return lowered
 
 
-def _blocks(raw: bytes, boundaries: Sequence[str], reading: Reading) -> set[str]:
+def _blocks(raw: bytes, boundaries: Sequence[bytes], reading: Reading) -> set[str]:
     """Codes of all header blocks of a mail; text before the first and after the last part of each multipart
     (RFC 2046 §5.1.1), which nobody is shown, is added to the reading."""
     end = BLANK.search(raw, 0, _MAX_HEADER_BLOCK)
     found = oddities(raw[: end.start()] if end else raw[:_MAX_HEADER_BLOCK])
     if odd_header(raw):
         found.add("header-odd")
+    if end and _BASE64.search(raw, 0, end.start()) and base64_odd(raw[end.end() :]):
+        found.add("base64-odd")
     if not boundaries:
         return found
-    marks = sorted({b.encode("utf-8", "replace") for b in boundaries}, key=len, reverse=True)
+    marks = sorted(set(boundaries), key=len, reverse=True)
     hidden: list[bytes] = []
     closed: set[bytes] = set()
     for index, segment in enumerate((b"\n" + raw).split(b"\n--")):
@@ -262,6 +264,8 @@ def _blocks(raw: bytes, boundaries: Sequence[str], reading: Reading) -> set[str]
             found |= oddities(body[: end.start()])
             if odd_header(body):
                 found.add("header-odd")
+            if _BASE64.search(body, 0, end.start()) and base64_odd(body[end.end() :]):
+                found.add("base64-odd")
         if end and _MULTIPART.search(body, 0, end.start()) and body[end.end() :].strip():
             hidden.append(body[end.end() :])
     between = b"\n".join(hidden).decode("utf-8", "replace")

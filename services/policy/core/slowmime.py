@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import string
 from collections.abc import Mapping
 from email import errors, policy
 from email.header import decode_header
@@ -30,6 +31,7 @@ _DEFECTS = {
 _MAX_HEADER_BLOCK = 256 * 1024
 _MAX_NESTS = 100
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]")
+_ALPHABET = string.ascii_letters.encode() + string.digits.encode() + b"+/= \t\r\n"
 _PADDED = re.compile(rb"[^=]+=*")
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=\s]")
@@ -148,6 +150,11 @@ def base64_of(raw: bytes) -> tuple[bytes, bool]:
         return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4)), not odd
     except binascii.Error:
         return b"", False
+
+
+def base64_odd(raw: bytes) -> bool:
+    """Whether programs may decode it differently: other characters in it, or padding before its end. Fast."""
+    return b"=" in raw.rstrip(b"= \t\r\n") or bool(raw.translate(None, _ALPHABET))
 
 
 def base64_readings(raw: bytes) -> list[bytes]:

@@ -57,7 +57,7 @@ class _Scan:
         """Read bytes as a mail, or a part with its header."""
         if depth > self._limits.max_depth:
             return
-        marks = _boundaries(raw)
+        marks = boundaries(raw)
         segments = (
             re.split(rb"^--(?:" + b"|".join(map(re.escape, marks)) + rb")[^\n]*\n?", raw, flags=re.M)
             if marks
@@ -112,7 +112,8 @@ def _mark(kind: str, content: bytes) -> tuple[bool, bytes]:
     return "html" in kind, hashlib.sha256(b"".join(content.split())).digest()
 
 
-def _boundaries(raw: bytes) -> list[bytes]:
+def boundaries(raw: bytes) -> list[bytes]:
+    """Whatever any program may take for a boundary, the longest first."""
     found: dict[bytes, None] = {}
     for value in _BOUNDARY.findall(raw):
         for reading in readings([value.decode("utf-8", "replace")], "boundary"):
