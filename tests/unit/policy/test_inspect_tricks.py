@@ -1,6 +1,6 @@
 """Trick → found: what a reader of any common program could see is in the model, whatever is done to hide it."""
 
-# ruff: noqa: E501 — a table reads best in rows.
+
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ TRICKS: Mapping[str, tuple[bytes, str]] = {
     "hidden text in a number": (mail("41111111<b style='display:none'>9</b>11111111", Content_Type="text/html"), ""),
     "half a number hidden": (mail("41111111<b style='font-size:0'>11111111</b>", Content_Type="text/html"), ""),
     "a number in a comment": (mail(f"hi<!-- {SECRET} -->", Content_Type="text/html"), ""),
-    "a number for one program": (mail(f"hi<!--[if mso]><p>4111<b>1111</b>11111111</p><![endif]-->", Content_Type="text/html"), ""),
+    "a number for one program": (mail("hi<!--[if mso]><p>4111<b>1111</b>11111111</p><![endif]-->", Content_Type="text/html"), ""),
     "hidden text": (mail(f"hi<div hidden>{SECRET}</div>", Content_Type="text/html"), ""),
     "white on white": (mail(f"hi<font color=white>{SECRET}</font>", Content_Type="text/html"), ""),
     "a number beside a picture": (mail(f"hi<img alt='{SECRET}'>", Content_Type="text/html"), ""),
