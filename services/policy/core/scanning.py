@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 
+from services.policy.core.detectors import CONFIDENCES, Confidence
 from services.policy.core.detectors.scanner import Scanner
 from services.policy.core.detectors.table import DETECTORS
 from services.policy.core.rules import CelIs, Detected, Policy, walk
@@ -28,7 +29,9 @@ def scanner_of(policy: Policy) -> Scanner:
         if known is not None:
             _known.move_to_end(id(policy))
             return known[1]
-    scanner = Scanner([DETECTORS[name] for name in sorted(set(_asked(policy))) if name in DETECTORS])
+    asked = dict(_asked(policy))
+    floor = min((f for _, f in _asked(policy)), key=CONFIDENCES.index, default=CONFIDENCES[-1])
+    scanner = Scanner([DETECTORS[name] for name in sorted(asked) if name in DETECTORS], floor=floor)
     with _lock:
         _known[id(policy)] = (policy, scanner)
         while len(_known) > _KEPT:
@@ -36,11 +39,12 @@ def scanner_of(policy: Policy) -> Scanner:
     return scanner
 
 
-def _asked(policy: Policy) -> Iterator[str]:
+def _asked(policy: Policy) -> Iterator[tuple[str, Confidence]]:
     for rule in policy.rules:
         for predicate in (*walk(rule.when), *walk(rule.unless)):
             match predicate:
-                case Detected(detector=name):
-                    yield name
+                case Detected(detector=name, confidence=confidence):
+                    yield name, confidence
                 case CelIs(program=program):
-                    yield from program.detectors
+                    # Expressions see finds of medium confidence and more.
+                    yield from ((name, "medium") for name in program.detectors)

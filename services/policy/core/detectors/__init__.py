@@ -39,7 +39,9 @@ class Shape:
     `left` and `right` name the bytes that may not stand beside it, empty: any may). `~` is an optional separator
     (space, dash, dot, slash, line break). `width` bounds a match in bytes. `check` takes the value without separators
     when `compact`, else as it stands. `bare` is the confidence without a context word (None: then it is no find),
-    `near` the one beside it.
+    `near` the one beside it. `run` says that every match holds seven digits with at most separators between them; such
+    shapes are sought around runs of digits only. `hint` is what to look for first where the whole expression is dear:
+    it ends where a match ends.
     """
 
     expression: str
@@ -51,6 +53,8 @@ class Shape:
     left: str = "0-9A-Za-z"
     right: str = "0-9A-Za-z"
     width: int = 96
+    run: bool = False
+    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

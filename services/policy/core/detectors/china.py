@@ -31,7 +31,14 @@ CHINA = (
         checksum="ISO 7064 MOD 11-2, with a real date of birth and province",
         context=_ID,
         shapes=(
-            Shape(expression="[1-9](?:~[0-9]){16}~[0-9X]", bare="high", near="high", check=known(ric), caseless=True),
+            Shape(
+                run=True,
+                expression="[1-9](?:~[0-9]){16}~[0-9X]",
+                bare="high",
+                near="high",
+                check=known(ric),
+                caseless=True,
+            ),
         ),
         catches=("11010519491231002X", "身份证号：360426199101010071。", "110105 19491231 002x"),
         spares=("110105194912310021", "360426199113010071", "99010519491231002X"),
@@ -69,8 +76,10 @@ CHINA = (
         },
         keep=3,
         shapes=(
-            Shape(expression="1[3-9][0-9]~[0-9]{4}~[0-9]{4}", bare="medium", near="high"),
-            Shape(expression=r"(?:\+|00)86~1[3-9](?:~[0-9]){9}", bare="medium", near="high", left="0-9A-Za-z+"),
+            Shape(run=True, expression="1[3-9][0-9]~[0-9]{4}~[0-9]{4}", bare="medium", near="high"),
+            Shape(
+                run=True, expression=r"(?:\+|00)86~1[3-9](?:~[0-9]){9}", bare="medium", near="high", left="0-9A-Za-z+"
+            ),
         ),
         catches=("请联系13800138000谢谢", "+86 138 0013 8000", "手机：139-1234-5678"),
         spares=("12800138000", "138001380001", "1380013800"),
@@ -88,6 +97,7 @@ CHINA = (
         keep=4,
         shapes=(
             Shape(
+                run=True,
                 expression="62[0-9]{2}~[0-9]{4}~[0-9]{4}~[0-9]{4}(?:~[0-9]{1,3})?",
                 bare="medium",
                 near="high",
@@ -123,8 +133,10 @@ CHINA = (
             "en": ("macau", "macao", "bir"),
         },
         shapes=(
-            Shape(expression=r"[157][0-9]{6}\([0-9]\)", bare="low", near="medium", check=not_one_digit, right=""),
-            Shape(expression="[157]~[0-9]{6}~[0-9]", bare=None, near="medium", check=not_one_digit),
+            Shape(
+                run=True, expression=r"[157][0-9]{6}\([0-9]\)", bare="low", near="medium", check=not_one_digit, right=""
+            ),
+            Shape(run=True, expression="[157]~[0-9]{6}~[0-9]", bare=None, near="medium", check=not_one_digit),
         ),
         catches=("澳門身份證 1234563(4)", "Macau BIR 5215299(8)", "澳門居民身份證7412305(2)"),
         spares=("1234563(4)", "澳門身份證 2234563(4)"),

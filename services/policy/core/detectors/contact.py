@@ -24,6 +24,8 @@ CONTACT = (
                 bare="high",
                 near="high",
                 compact=False,
+                # The part before the sign may begin anywhere in most text: the sign is what is rare.
+                hint="@[0-9A-Za-z][0-9A-Za-z-]{0,62}\\.[0-9A-Za-z.-]{2,200}",
                 left="0-9A-Za-z.!#$%&'*+/=?^_`{|}\\-",
                 right="0-9A-Za-z\\-",
                 width=320,
@@ -53,6 +55,7 @@ CONTACT = (
                 left="0-9A-Za-z+",
             ),
             Shape(
+                run=True,
                 expression="09[0-9]{2}~[0-9]{3}~[0-9]{3}|1[3-9][0-9]~[0-9]{4}~[0-9]{4}|0[789]0~[0-9]{4}~[0-9]{4}|010~[0-9]{4}~[0-9]{4}",
                 bare="medium",
                 near="high",
@@ -67,7 +70,6 @@ CONTACT = (
                 near="high",
                 check=_telephone,
             ),
-            Shape(expression="[0-9](?:~[0-9]){6,12}", bare=None, near="low", check=_telephone),
         ),
         catches=(
             "+886 2 2345 6789",

@@ -10,12 +10,15 @@ from typing import Any
 import hyperscan
 
 _CACHED = 128
+_MAX_EXPRESSIONS = 0xFFFF
 
 
 class Database:
     """A set of expressions over bytes. Compiling takes up to seconds: keep it off the event loop."""
 
     def __init__(self, expressions: Sequence[tuple[bytes, int]]) -> None:
+        if len(expressions) > _MAX_EXPRESSIONS:
+            raise ValueError(f"more than {_MAX_EXPRESSIONS} patterns")
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         try:
             self._database.compile(
@@ -30,16 +33,16 @@ class Database:
         self._first = threading.Lock()
 
     def scan(self, data: bytes) -> list[tuple[int, int]]:
-        """(number of the expression, end offset) of every match, by end; every end of a match is one."""
-        found: list[tuple[int, int]] = []
+        """(end offset, number of the expression) of every match, in order; every end of a match is one."""
+        found: list[int] = []
         add = found.append
 
         def on_match(number: int, start: int, end: int, flags: int, context: Any) -> None:
-            add((number, end))
+            add(end << 16 | number)
 
         self._database.scan(data, match_event_handler=on_match, scratch=self._scratch())
         # Hyperscan orders by end within one engine only, and may report an end twice.
-        return sorted(set(found), key=lambda f: (f[1], f[0]))
+        return [(packed >> 16, packed & 0xFFFF) for packed in sorted(set(found))]
 
     def _scratch(self) -> Any:
         scratch = getattr(self._own, "scratch", None)

@@ -95,7 +95,7 @@ EUROPE = (
         source="Abgabenordnung § 139b",
         checksum="ISO 7064 MOD 11,10",
         context={"de": ("steuer", "idnr", "tin"), "en": ("tax id", "tax number", "tin")},
-        shapes=(Shape(expression="[1-9](?:~[0-9]){10}", bare="low", near="high", check=known(idnr)),),
+        shapes=(Shape(run=True, expression="[1-9](?:~[0-9]){10}", bare="low", near="high", check=known(idnr)),),
         catches=("Steuer-ID 36 574 261 809", "IdNr. 36574261809"),
         spares=("Steuer-ID 36574261890", "36574261809", "Steuer-ID 36554266806"),
     ),
@@ -107,6 +107,7 @@ EUROPE = (
         context={"fr": ("sécurité sociale", "sécu", "nir", "insee"), "en": ("social security", "france")},
         shapes=(
             Shape(
+                run=True,
                 expression="[12378]~[0-9]{2}~[0-9]{2}~[0-9][0-9AB]~[0-9]{3}~[0-9]{3}~[0-9]{2}",
                 bare="medium",
                 near="high",
@@ -141,7 +142,11 @@ EUROPE = (
         context={"en": ("nhs", "patient", "hospital")},
         shapes=(
             Shape(
-                expression="[0-9]{3}~[0-9]{3}~[0-9]{4}", bare="low", near="high", check=both(known(nhs), not_one_digit)
+                run=True,
+                expression="[0-9]{3}~[0-9]{3}~[0-9]{4}",
+                bare="low",
+                near="high",
+                check=both(known(nhs), not_one_digit),
             ),
         ),
         catches=("NHS number 943 476 5870", "patient 9434765870"),
@@ -172,7 +177,14 @@ EUROPE = (
         checksum="modulo 23, as a letter",
         context={"es": ("dni", "nie", "nif", "identidad"), "en": ("spanish id", "dni")},
         shapes=(
-            Shape(expression="[0-9XYZ](?:~[0-9]){7}~[A-Z]", bare="medium", near="high", check=_spanish, caseless=True),
+            Shape(
+                run=True,
+                expression="[0-9XYZ](?:~[0-9]){7}~[A-Z]",
+                bare="medium",
+                near="high",
+                check=_spanish,
+                caseless=True,
+            ),
         ),
         catches=("54362315K", "DNI 54362315-K", "NIE X-2482300-W"),
         spares=("54362315Z", "5436231K", "X2482300A"),
@@ -184,7 +196,13 @@ EUROPE = (
         checksum="weighted sum, modulo 11",
         context={"nl": ("burgerservicenummer", "bsn", "sofi"), "en": ("citizen service", "bsn")},
         shapes=(
-            Shape(expression="[0-9](?:~[0-9]){8}", bare="low", near="high", check=both(known(bsn), not_one_digit)),
+            Shape(
+                run=True,
+                expression="[0-9](?:~[0-9]){8}",
+                bare="low",
+                near="high",
+                check=both(known(bsn), not_one_digit),
+            ),
         ),
         catches=("BSN 111222333", "burgerservicenummer 1112.22.333"),
         spares=("BSN 111252333", "111222333", "BSN 000000000"),
@@ -201,7 +219,11 @@ EUROPE = (
         },
         shapes=(
             Shape(
-                expression=r"[0-9]{2}~[0-9]{2}~[0-9]{2}~[0-9]{3}~[0-9]{2}", bare="medium", near="high", check=known(nn)
+                run=True,
+                expression=r"[0-9]{2}~[0-9]{2}~[0-9]{2}~[0-9]{3}~[0-9]{2}",
+                bare="medium",
+                near="high",
+                check=known(nn),
             ),
         ),
         catches=("85.07.30-033 28", "rijksregisternummer 85073003328"),
@@ -213,7 +235,7 @@ EUROPE = (
         source="Ustawa o ewidencji ludności, PESEL",
         checksum="weighted sum, modulo 10, with a real date of birth",
         context={"pl": ("pesel", "dowód"), "en": ("pesel", "poland")},
-        shapes=(Shape(expression="[0-9](?:~[0-9]){10}", bare="low", near="high", check=known(pesel)),),
+        shapes=(Shape(run=True, expression="[0-9](?:~[0-9]){10}", bare="low", near="high", check=known(pesel)),),
         catches=("PESEL 44051401359", "pesel: 02070803628"),
         spares=("PESEL 44051401358", "44051401359"),
     ),
@@ -231,7 +253,9 @@ EUROPE = (
                 check=known(personnummer),
                 compact=False,
             ),
-            Shape(expression="(?:19|20)[0-9]{6}~[0-9]{4}", bare="low", near="high", check=known(personnummer)),
+            Shape(
+                run=True, expression="(?:19|20)[0-9]{6}~[0-9]{4}", bare="low", near="high", check=known(personnummer)
+            ),
         ),
         catches=("880320-0016", "personnummer 19880320-0016", "personnummer 198803200016"),
         spares=("880320-0018", "881320-0016"),
@@ -261,7 +285,9 @@ EUROPE = (
         source="CPR-kontoret: a real date of birth; the checksum is not binding since 2007",
         checksum="a real date of birth",
         context={"da": ("cpr", "personnummer"), "en": ("cpr", "danish")},
-        shapes=(Shape(expression="[0-3][0-9][01][0-9]{3}~[0-9]{4}", bare="low", near="medium", check=known(cpr)),),
+        shapes=(
+            Shape(run=True, expression="[0-3][0-9][01][0-9]{3}~[0-9]{4}", bare="low", near="medium", check=known(cpr)),
+        ),
         catches=("CPR 211062-5629", "cpr-nr. 2110625629"),
         spares=("CPR 511062-5629", "211062-5629"),
     ),

@@ -28,7 +28,13 @@ JAPAN = (
             "en": ("my number", "mynumber", "individual number"),
         },
         shapes=(
-            Shape(expression="[0-9](?:~[0-9]){11}", bare="low", near="high", check=both(known(in_), not_one_digit)),
+            Shape(
+                run=True,
+                expression="[0-9](?:~[0-9]){11}",
+                bare="low",
+                near="high",
+                check=both(known(in_), not_one_digit),
+            ),
         ),
         catches=("マイナンバー 6214 9832 0257", "個人番号：621498320257です", "My Number 6214-9832-0257"),
         spares=("個人番号 621498320258", "621498320257", "個人番号 000000000000"),
@@ -39,7 +45,7 @@ JAPAN = (
         source="National Tax Agency, 法人番号",
         checksum="weighted sum, modulo 9",
         context={"ja": ("法人番号", "法人番號"), "en": ("corporate number", "houjin")},
-        shapes=(Shape(expression="[1-9](?:~[0-9]){12}", bare="low", near="high", check=known(cn)),),
+        shapes=(Shape(run=True, expression="[1-9](?:~[0-9]){12}", bare="low", near="high", check=known(cn)),),
         catches=("法人番号 5835678256246", "法人番号：5-8356-7825-6246"),
         spares=("法人番号 2835678256246", "5835678256246"),
     ),
@@ -48,7 +54,11 @@ JAPAN = (
         about="Japan: passport number",
         source="Ministry of Foreign Affairs: two letters and seven digits, no checksum",
         context={"ja": ("旅券", "パスポート"), "zh-Hant": ("護照",), "zh-Hans": ("护照",), "en": ("passport",)},
-        shapes=(Shape(expression="[A-Z]{2}[0-9]{7}", bare="low", near="medium", check=not_one_digit, caseless=True),),
+        shapes=(
+            Shape(
+                run=True, expression="[A-Z]{2}[0-9]{7}", bare="low", near="medium", check=not_one_digit, caseless=True
+            ),
+        ),
         catches=("旅券番号 TR1234560", "パスポート:MZ0123458", "passport tk4567891"),
         spares=("TR1234560", "旅券番号 T1234567", "旅券番号 TR12345678"),
     ),
@@ -62,7 +72,7 @@ JAPAN = (
             "zh-Hant": ("駕照",),
             "en": ("driving licence", "driver's license", "driver license"),
         },
-        shapes=(Shape(expression="[0-9](?:~[0-9]){11}", bare=None, near="high", check=licence),),
+        shapes=(Shape(run=True, expression="[0-9](?:~[0-9]){11}", bare=None, near="high", check=licence),),
         catches=("運転免許証 第301234567810号", "免許証番号 3012 3456 7810"),
         spares=("免許証番号 301234567850", "301234567860"),
     ),
@@ -75,7 +85,9 @@ JAPAN = (
             "en": ("bank account", "account no", "account number"),
             "zh-Hant": ("帳號", "帳戶"),
         },
-        shapes=(Shape(expression="(?:[0-9]{3}[ -])?[0-9]{7}", bare=None, near="medium", check=not_one_digit),),
+        shapes=(
+            Shape(run=True, expression="(?:[0-9]{3}[ -])?[0-9]{7}", bare=None, near="medium", check=not_one_digit),
+        ),
         catches=("口座番号 1230456", "普通 7654320", "振込先 001-1230456"),
         spares=("1230456", "口座番号 123045", "口座番号 1111111"),
     ),

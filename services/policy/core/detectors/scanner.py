@@ -9,15 +9,16 @@ behind the one before.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import hyperscan
 
 from services.policy.core.detectors import CONFIDENCES, Confidence, Detector, Hit, Shape
 from services.policy.core.detectors.buffer import Buffer
-from services.policy.core.detectors.engine import compiled
+from services.policy.core.detectors.engine import Database, compiled
 
 MAX_HITS = 100_000
 """Of one detector in one mail: as many as a policy can ask for."""
@@ -31,6 +32,11 @@ _GAP = rb"(?:[ \t]{1,2}|[ \t]?[-._/][ \t]?|[ \t]?\r?\n[ \t]?|\xe2\x80[\x90-\x95]
 _LOOSE_GAP = rb"[ \t\r\n._/\-\x80-\xff]{0,3}"
 _SEPARATORS = re.compile(r"[\s\-‐-―−._/·()]+")
 _SHORT = 4
+_EVERY_BYTE = bytes(range(256))
+# Most numbers have this, and most text does not: their many patterns read only what is around it.
+_RUN = b"[0-9](?:" + _LOOSE_GAP + b"[0-9]){6}[^0-9]"
+_RUN_MARGIN = 64
+_MANY = 12
 _CLUSTER, _MARGIN = 96, 320
 _RUN_BEFORE = re.compile(rb"[0-9 \t\r\n._/\-\x80-\xff]*\Z")
 _MAX_SUMMED = 200_000
@@ -39,23 +45,31 @@ _MAX_SUMMED = 200_000
 class Scanner:
     """Finds what the wanted detectors and `extra` ones describe. Build it off the event loop: it compiles.
 
-    `extra` are detectors that are not built in, a tenant's own: they share the database and the pass. Raises ValueError
-    when an expression is none. May be used by several threads at once.
+    `extra` are detectors that are not built in, a tenant's own: they share the database and the pass. Finds below
+    `floor` are not looked for. Raises ValueError when an expression is none. May be used by several threads at once.
     """
 
-    def __init__(self, wanted: Collection[Detector], extra: Sequence[Detector] = ()) -> None:
+    def __init__(
+        self, wanted: Collection[Detector], extra: Sequence[Detector] = (), *, floor: Confidence = "low"
+    ) -> None:
         self._detectors = (*wanted, *extra)
-        self._forms = [tuple(_Form.of(s) for s in d.shapes) for d in self._detectors]
-        self._contexts = [_Context(d) for d in self._detectors]
-        self._users: list[list[tuple[int, int]]] = []
-        expressions: dict[tuple[bytes, int], int] = {}
+        self._forms = [tuple(_Form.of(s, floor) for s in d.shapes) for d in self._detectors]
+        whole, runs, self._words = _Expressions(), _Expressions(), _Expressions()
+        numbers = sum(s.run for d in self._detectors for s in d.shapes)
         for number, detector in enumerate(self._detectors):
-            for index, expression in enumerate(_expressions(detector)):
-                place = expressions.setdefault(expression, len(expressions))
-                if place == len(self._users):
-                    self._users.append([])
-                self._users[place].append((number, index))
-        self._database = compiled(tuple(expressions)) if expressions else None
+            for index, word in enumerate(detector.words):
+                whole.add(_bounded(word.expression), caseless=True, user=(number, index))
+            for index, form in enumerate(self._forms[number]):
+                if form.wanted:
+                    place = runs if form.shape.run and numbers >= _MANY else whole
+                    place.add(form.candidate, caseless=form.shape.caseless, user=(number, index))
+            if any(f.wanted and f.bare != f.shape.near for f in self._forms[number]):
+                for context in {w.lower() for words in detector.context.values() for w in words}:
+                    self._words.add(_context(context), caseless=True, user=(number, 0))
+        self._whole, self._runs = whole.users, runs.users
+        both = [*whole.listed, *self._words.listed, *([(_RUN, 0)] if runs.listed else [])]
+        self._first = compiled(tuple(both)) if both else None
+        self._second = compiled(tuple(runs.listed)) if runs.listed else None
 
     @property
     def names(self) -> frozenset[str]:
@@ -65,26 +79,31 @@ class Scanner:
     def scan(self, texts: Sequence[str]) -> Mapping[str, tuple[tuple[int, Hit], ...]]:
         """By detector: (number of the text, find), in order. `texts` are normalised."""
         found: dict[str, list[tuple[int, Hit]]] = {d.name: [] for d in self._detectors}
+        if self._first is None or not texts:
+            return dict.fromkeys(found, ())
         buffer = Buffer(texts)
+        candidates, context, runs = self._sorted(self._first.scan(buffer.data))
+        if runs and self._second is not None:
+            candidates += self._in_runs(self._second, buffer.data, runs, context)
+            candidates.sort()
         confirmed: list[list[_Candidate]] = [[] for _ in self._detectors]
         regions: dict[int, list[list[int]]] = {}
         events: dict[int, list[tuple[int, int]]] = {}
-        for expression, end in self._database.scan(buffer.data) if self._database and texts else ():
-            for number, index in self._users[expression]:
-                detector = self._detectors[number]
-                if detector.words:
-                    events.setdefault(number, []).append((index, end))
-                elif detector.find is not None:
-                    spans = regions.setdefault(number, [])
-                    if spans and end - spans[-1][1] <= _CLUSTER and buffer.data.find(b"\0", spans[-1][1], end) < 0:
-                        spans[-1][1] = end
-                    else:
-                        spans.append([end, end])
-                elif len(confirmed[number]) < MAX_HITS:
-                    self._take(confirmed[number], buffer, number, index, end)
-        for number, candidates in enumerate(confirmed):
+        for end, number, index in candidates:
             detector = self._detectors[number]
-            found[detector.name] += (c.hit(buffer, detector.keep) for c in candidates)
+            if detector.words:
+                events.setdefault(number, []).append((index, end))
+            elif detector.find is not None:
+                spans = regions.setdefault(number, [])
+                if spans and end - spans[-1][1] <= _CLUSTER and buffer.data.find(b"\0", spans[-1][1], end) < 0:
+                    spans[-1][1] = end
+                else:
+                    spans.append([end, end])
+            elif len(confirmed[number]) < MAX_HITS:
+                self._take(confirmed[number], buffer, context.get(number, ()), self._forms[number][index], end)
+        for number, taken in enumerate(confirmed):
+            detector = self._detectors[number]
+            found[detector.name] += (c.hit(buffer, detector.keep) for c in taken)
         for number, spans in regions.items():
             detector = self._detectors[number]
             found[detector.name] = _find(detector, buffer, spans)
@@ -93,44 +112,81 @@ class Scanner:
             found[detector.name] = _sum(detector, buffer, seen[:_MAX_SUMMED])
         return {name: tuple(hits) for name, hits in found.items()}
 
-    def _take(self, taken: list[_Candidate], buffer: Buffer, number: int, index: int, end: int) -> None:
+    def _sorted(
+        self, reports: Sequence[tuple[int, int]]
+    ) -> tuple[list[tuple[int, int, int]], dict[int, list[int]], list[int]]:
+        """Candidates as (end, detector, shape), ends of context words by detector, ends of runs of digits."""
+        candidates: list[tuple[int, int, int]] = []
+        context: dict[int, list[int]] = {}
+        runs: list[int] = []
+        whole, words = len(self._whole), len(self._whole) + len(self._words.users)
+        first: list[tuple[int, int]] = []
+        for report in reports:
+            end, place = report
+            if place < whole:
+                first.append(report)
+            elif place < words:
+                for number, _ in self._words.users[place - whole]:
+                    context.setdefault(number, []).append(end)
+            else:
+                runs.append(end)
+        users: dict[int, list[tuple[int, int]]] = {}
+        for end, place in first:
+            of = users.get(place)
+            if of is None:
+                of = users[place] = self._possible(self._whole[place], context)
+            for number, index in of:
+                candidates.append((end, number, index))
+        return candidates, context, runs
+
+    def _possible(self, users: Sequence[tuple[int, int]], context: Container[int]) -> list[tuple[int, int]]:
+        """Those of the shapes that may be a find: what needs a context word is none where the mail has no such word."""
+        return [(n, i) for n, i in users if self._detectors[n].words or self._forms[n][i].bare or n in context]
+
+    def _in_runs(
+        self, database: Database, data: bytes, ends: Sequence[int], context: Container[int]
+    ) -> list[tuple[int, int, int]]:
+        """Candidates in the runs of digits and what stands around them, which are a small part of the text."""
+        spans: list[list[int]] = []
+        for end in ends:
+            low, high = max(end - _RUN_MARGIN, 0), min(end + _RUN_MARGIN, len(data))
+            if spans and low <= spans[-1][1]:
+                spans[-1][1] = high
+            else:
+                spans.append([low, high])
+        starts, at = [], 0
+        for low, high in spans:
+            starts.append(at + 1)
+            at += high - low + 2
+        pieces = b"\n".join(b"\n" + data[low:high] for low, high in spans) + b"\n"
+        candidates: list[tuple[int, int, int]] = []
+        users: dict[int, list[tuple[int, int]]] = {}
+        span, shift, following = 0, spans[0][0] - starts[0], [*starts[1:], len(pieces) + 1]
+        for end, place in database.scan(pieces):
+            of = users.get(place)
+            if of is None:
+                of = users[place] = self._possible(self._runs[place], context)
+            if of:
+                while end >= following[span]:
+                    span += 1
+                    shift = spans[span][0] - starts[span]
+                for number, index in of:
+                    candidates.append((end + shift, number, index))
+        return candidates
+
+    def _take(self, taken: list[_Candidate], buffer: Buffer, context: Sequence[int], form: _Form, end: int) -> None:
         """Add the candidate that ends here; where it overlaps with the one before, the surer one stays."""
         last = taken[-1] if taken else None
-        if last is not None and last.confidence != "high":
-            better = self._confirm(buffer, number, index, taken[-2].end if len(taken) > 1 else 0, end)
-            if better is None:
-                return
-            if better.start >= last.end:
-                taken.append(better)
-                return
-            if _rank(better) > _rank(last):
-                taken[-1] = better
-                return
-        candidate = self._confirm(buffer, number, index, last.end if last else 0, end)
-        if candidate is not None:
+        floor = last.end if last else 0
+        if last is not None and last.confidence != "high" and end - last.end < form.shape.width:
+            floor = taken[-2].end if len(taken) > 1 else 0
+        candidate = form.confirm(buffer, context, floor, end)
+        if candidate is None:
+            return
+        if last is None or candidate.start >= last.end:
             taken.append(candidate)
-
-    def _confirm(self, buffer: Buffer, number: int, index: int, floor: int, end: int) -> _Candidate | None:
-        form = self._forms[number][index]
-        shape = form.shape
-        if shape.right:
-            end -= 1
-        match = form.pattern.search(buffer.data, max(floor, end - shape.width), end)
-        if match is None:
-            return None
-        start, value = match.start(), match.group().decode("utf-8", "ignore")
-        if shape.compact:
-            value = _SEPARATORS.sub("", value)
-        context = self._contexts[number]
-        # Where nothing is found without a context word, the word is cheaper to look for than a checksum to work out.
-        if shape.bare is None and not context.near(buffer, start, end):
-            return None
-        if shape.check is not None and not shape.check(value):
-            return None
-        confidence = shape.near
-        if shape.bare is not None and shape.bare != shape.near and not context.near(buffer, start, end):
-            confidence = shape.bare
-        return _Candidate(start, end, value, confidence)
+        elif CONFIDENCES.index(candidate.confidence) > CONFIDENCES.index(last.confidence):
+            taken[-1] = candidate
 
 
 def find(detector: Detector, text: str) -> list[Hit]:
@@ -138,17 +194,89 @@ def find(detector: Detector, text: str) -> list[Hit]:
     return [hit for _, hit in Scanner((detector,)).scan((text,))[detector.name]]
 
 
+class _Expressions:
+    """Expressions for one database, each once, with the shapes that use it."""
+
+    def __init__(self) -> None:
+        self.listed: list[tuple[bytes, int]] = []
+        self.users: list[list[tuple[int, int]]] = []
+        self._places: dict[tuple[bytes, int], int] = {}
+
+    def add(self, expression: bytes, *, caseless: bool, user: tuple[int, int]) -> None:
+        """Look for it on behalf of `user`."""
+        key = (expression, hyperscan.HS_FLAG_CASELESS if caseless else 0)
+        place = self._places.setdefault(key, len(self.listed))
+        if place == len(self.listed):
+            self.listed.append(key)
+            self.users.append([])
+        self.users[place].append(user)
+
+
 @dataclass(frozen=True, slots=True)
 class _Form:
+    """A shape ready for use: `bare` is None where it is below the floor, `wanted` whether it can make a find at all."""
+
     shape: Shape
     pattern: re.Pattern[bytes]
+    beside: frozenset[int]
+    bare: Confidence | None
+    wanted: bool
 
     @classmethod
-    def of(cls, shape: Shape) -> _Form:
-        left = f"(?<![{shape.left}])" if shape.left else ""
+    def of(cls, shape: Shape, floor: Confidence) -> _Form:
+        left = f"(?<![{shape.left}])".encode() if shape.left else b""
         exact = shape.expression.encode().replace(b"~", _GAP)
         flags = re.IGNORECASE if shape.caseless else 0
-        return cls(shape, re.compile(left.encode() + b"(?:" + exact + rb")\Z", flags))
+        least = CONFIDENCES.index(floor)
+        beside = (
+            frozenset(b"".join(re.findall(f"[{shape.right}]".encode(), _EVERY_BYTE))) if shape.right else frozenset()
+        )
+        return cls(
+            shape,
+            re.compile(left + b"(?:" + exact + rb")\Z", flags),
+            beside,
+            shape.bare if shape.bare is not None and CONFIDENCES.index(shape.bare) >= least else None,
+            CONFIDENCES.index(shape.near) >= least,
+        )
+
+    @property
+    def candidate(self) -> bytes:
+        """What Hyperscan looks for: at least all that `pattern` takes."""
+        left = f"[^{self.shape.left}]" if self.shape.left and not self.shape.hint else ""
+        right = f"[^{self.shape.right}]" if self.shape.right else ""
+        core = (self.shape.hint or self.shape.expression).encode().replace(b"~", _LOOSE_GAP)
+        return left.encode() + b"(?:" + core + b")" + right.encode()
+
+    def confirm(self, buffer: Buffer, context: Sequence[int], floor: int, end: int) -> _Candidate | None:
+        """The find that ends at `end`, with its boundary where it has one, and begins at `floor` or later."""
+        shape, data = self.shape, buffer.data
+        if shape.right:
+            end -= 1
+            if end < len(data) and data[end] in self.beside:
+                return None
+        # Where nothing is found without a context word, the word is cheaper to look for than anything else.
+        if self.bare is None and not _near(buffer, context, end - shape.width, end):
+            return None
+        match = self.pattern.search(data, max(floor, end - shape.width, 0), end)
+        if match is None:
+            return None
+        start, value = match.start(), match.group().decode("utf-8", "ignore")
+        if shape.compact:
+            value = _SEPARATORS.sub("", value)
+        near = self.bare != shape.near and _near(buffer, context, start, end)
+        if (self.bare is None and not near) or (shape.check is not None and not shape.check(value)):
+            return None
+        return _Candidate(start, end, value, shape.near if near or self.bare is None else self.bare)
+
+
+def _near(buffer: Buffer, context: Sequence[int], start: int, end: int) -> bool:
+    """Whether a context word ends around the bytes from `start` to `end`, in the same text."""
+    place = bisect_left(context, start - _BEFORE)
+    if place == len(context) or context[place] > end + _AFTER:
+        return False
+    first, last = buffer.bounds(end - 1)
+    place = bisect_left(context, max(first, start - _BEFORE))
+    return place < len(context) and context[place] <= min(last, end + _AFTER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,44 +299,10 @@ def masked(value: str, keep: int) -> str:
     return f"{value[:1]}{'•' * hidden}{value[len(value) - keep :] if keep else ''}"
 
 
-def _rank(candidate: _Candidate) -> int:
-    return CONFIDENCES.index(candidate.confidence)
-
-
-class _Context:
-    """The context words of a detector, sought in the bytes around a candidate."""
-
-    def __init__(self, detector: Detector) -> None:
-        words = {w.lower() for of in detector.context.values() for w in of}
-        # A short Latin word is often a part of another one.
-        short = sorted(w for w in words if w.isascii() and len(w) <= _SHORT)
-        self._long = tuple(sorted((w.encode() for w in words if w not in short), key=len))
-        joined = b"|".join(re.escape(w.encode()) for w in short)
-        self._short = re.compile(rb"(?<![a-z])(?:" + joined + rb")(?![a-z])") if short else None
-
-    def near(self, buffer: Buffer, start: int, end: int) -> bool:
-        """Whether one of them stands beside the bytes from `start` to `end`, in the same text."""
-        first, last = buffer.bounds(start)
-        around = buffer.data[max(first, start - _BEFORE) : start].lower()
-        after = buffer.data[end : min(last, end + _AFTER)].lower()
-        return any(w in around or w in after for w in self._long) or (
-            self._short is not None
-            and (self._short.search(around) is not None or self._short.search(after) is not None)
-        )
-
-
-def _expressions(detector: Detector) -> list[tuple[bytes, int]]:
-    """What Hyperscan looks for, by the number of the shape or word."""
-    if detector.words:
-        return [(_bounded(w.expression), hyperscan.HS_FLAG_CASELESS) for w in detector.words]
-    listed = []
-    for shape in detector.shapes:
-        left = f"[^{shape.left}]" if shape.left else ""
-        right = f"[^{shape.right}]" if shape.right else ""
-        core = shape.expression.encode().replace(b"~", _LOOSE_GAP)
-        flags = hyperscan.HS_FLAG_CASELESS if shape.caseless else 0
-        listed.append((left.encode() + b"(?:" + core + b")" + right.encode(), flags))
-    return listed
+def _context(word: str) -> bytes:
+    escaped = re.escape(word.encode())
+    # A short Latin word is often a part of another one.
+    return b"[^a-zA-Z]" + escaped + b"[^a-zA-Z]" if word.isascii() and len(word) <= _SHORT else escaped
 
 
 def _bounded(word: str) -> bytes:

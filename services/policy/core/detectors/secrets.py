@@ -136,7 +136,7 @@ SECRETS = (
                 check=_has_password,
                 compact=False,
                 caseless=True,
-                right="^;\\s",
+                right="!-:<-\\x7e",
                 width=400,
             ),
         ),

@@ -49,7 +49,11 @@ TAIWAN = (
         source="Ministry of the Interior, 國民身分證統一編號",
         checksum="weighted sum, modulo 10",
         context=_ID,
-        shapes=(Shape(expression="[A-Z]~[12](?:~[0-9]){8}", bare="medium", near="high", check=person, caseless=True),),
+        shapes=(
+            Shape(
+                run=True, expression="[A-Z]~[12](?:~[0-9]){8}", bare="medium", near="high", check=person, caseless=True
+            ),
+        ),
         catches=("A123456789", "身分證字號：A123456789。", "我的證號是F131104093謝謝", "id a123456789", "A1 2345 6789"),
         spares=("A123456788", "A323456789", "AA123456789", "A1234567890", "order B1234567"),
     ),
@@ -60,8 +64,12 @@ TAIWAN = (
         checksum="weighted sum, modulo 10",
         context=_ID,
         shapes=(
-            Shape(expression="[A-Z]~[89](?:~[0-9]){8}", bare="medium", near="high", check=person, caseless=True),
-            Shape(expression="[A-Z]~[A-D](?:~[0-9]){8}", bare="medium", near="high", check=person, caseless=True),
+            Shape(
+                run=True, expression="[A-Z]~[89](?:~[0-9]){8}", bare="medium", near="high", check=person, caseless=True
+            ),
+            Shape(
+                run=True, expression="[A-Z]~[A-D](?:~[0-9]){8}", bare="medium", near="high", check=person, caseless=True
+            ),
         ),
         catches=("A800000014", "居留證 AC01234567", "統一證號A900000016"),
         spares=("A800000015", "AC01234568", "A123456789", "AE01234567"),
@@ -76,7 +84,7 @@ TAIWAN = (
             "zh-Hans": ("统一编号", "统编"),
             "en": ("business number", "tax id", "unified business", "ubn", "vat no", "gui"),
         },
-        shapes=(Shape(expression="[0-9](?:~[0-9]){7}", bare="low", near="high", check=company),),
+        shapes=(Shape(run=True, expression="[0-9](?:~[0-9]){7}", bare="low", near="high", check=company),),
         catches=("統一編號 04595257", "統編:10458575", "買受人統編：00501503", "UBN 0459-5257"),
         spares=("統一編號 04595253", "04595257", "統編 12345678", "統編 00000000"),
     ),
@@ -89,7 +97,7 @@ TAIWAN = (
             "zh-Hans": ("健保卡",),
             "en": ("health card", "nhi card", "nhi"),
         },
-        shapes=(Shape(expression="[0-9](?:~[0-9]){11}", bare=None, near="medium", check=not_one_digit),),
+        shapes=(Shape(run=True, expression="[0-9](?:~[0-9]){11}", bare=None, near="medium", check=not_one_digit),),
         catches=("健保卡號 000012345678", "NHI card 0000 4567 8901"),
         spares=("000012345678", "健保卡號 00001234567", "健保卡 000000000000"),
     ),
@@ -98,7 +106,11 @@ TAIWAN = (
         about="Taiwan: passport number",
         source="Bureau of Consular Affairs: nine digits (or a letter and eight), no checksum",
         context={"zh-Hant": ("護照",), "zh-Hans": ("护照",), "ja": ("旅券", "パスポート"), "en": ("passport",)},
-        shapes=(Shape(expression="[A-Z0-9][0-9]{8}", bare=None, near="medium", check=not_one_digit, caseless=True),),
+        shapes=(
+            Shape(
+                run=True, expression="[A-Z0-9][0-9]{8}", bare=None, near="medium", check=not_one_digit, caseless=True
+            ),
+        ),
         catches=("護照號碼 312345678", "passport no. 360012345"),
         spares=("312345678", "護照號碼 31234567", "護照 111111111"),
     ),
@@ -109,8 +121,14 @@ TAIWAN = (
         context=_PHONE,
         keep=3,
         shapes=(
-            Shape(expression="09(?:~[0-9]){8}", bare="medium", near="high"),
-            Shape(expression=r"(?:\+|00)?886~(?:\(0\))?~9(?:~[0-9]){8}", bare="medium", near="high", left="0-9A-Za-z+"),
+            Shape(run=True, expression="09(?:~[0-9]){8}", bare="medium", near="high"),
+            Shape(
+                run=True,
+                expression=r"(?:\+|00)?886~(?:\(0\))?~9(?:~[0-9]){8}",
+                bare="medium",
+                near="high",
+                left="0-9A-Za-z+",
+            ),
         ),
         catches=("0912345678", "手機0912-345-678", "+886 912 345 678", "886-912-345678", "請撥0912345678找我"),
         spares=("091234567", "09123456789", "0812345678"),
@@ -123,8 +141,9 @@ TAIWAN = (
         keep=3,
         shapes=(
             Shape(expression=r"\(?0[2-8][0-9]{0,2}[)\-][ -]?[0-9]{3,4}[ -]?[0-9]{3,4}", bare="medium", near="high"),
-            Shape(expression="0[2-8](?:~[0-9]){7,8}", bare=None, near="medium"),
+            Shape(run=True, expression="0[2-8](?:~[0-9]){7,8}", bare=None, near="medium"),
             Shape(
+                run=True,
                 expression=r"\+886[ -]?(?:\(0\))?[2-8][0-9]{0,2}[ -]?[0-9]{3,4}[ -]?[0-9]{3,4}",
                 bare="medium",
                 near="high",
@@ -148,6 +167,7 @@ TAIWAN = (
         },
         shapes=(
             Shape(
+                run=True,
                 expression=r"(?:\(?[0-9]{3}\)?[ -]?)?[0-9](?:~[0-9]){9,15}",
                 bare=None,
                 near="medium",

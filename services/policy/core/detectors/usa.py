@@ -25,12 +25,14 @@ USA = (
         },
         shapes=(
             Shape(
+                run=True,
                 expression="[0-8][0-9]{2}-[0-9]{2}-[0-9]{4}",
                 bare="medium",
                 near="high",
                 check=both(known(ssn), not_one_digit),
             ),
             Shape(
+                run=True,
                 expression="[0-8][0-9]{2}~[0-9]{2}~[0-9]{4}",
                 bare=None,
                 near="medium",
@@ -46,8 +48,8 @@ USA = (
         source="Internal Revenue Service: 9xx with groups 50-65, 70-88, 90-92, 94-99",
         context={"en": ("itin", "taxpayer", "tax id", "irs")},
         shapes=(
-            Shape(expression="9[0-9]{2}-[5-9][0-9]-[0-9]{4}", bare="medium", near="high", check=known(itin)),
-            Shape(expression="9[0-9]{2}~[5-9][0-9]~[0-9]{4}", bare=None, near="medium", check=known(itin)),
+            Shape(run=True, expression="9[0-9]{2}-[5-9][0-9]-[0-9]{4}", bare="medium", near="high", check=known(itin)),
+            Shape(run=True, expression="9[0-9]{2}~[5-9][0-9]~[0-9]{4}", bare=None, near="medium", check=known(itin)),
         ),
         catches=("912-90-3456", "ITIN 912903457"),
         spares=("912-89-3456", "912903457", "812-90-3456"),
@@ -60,6 +62,7 @@ USA = (
         context={"en": ("routing", "aba", "ach", "wire", "rtn")},
         shapes=(
             Shape(
+                run=True,
                 expression="(?:0[0-9]|1[0-2]|2[1-9]|3[0-2]|6[1-9]|7[0-2]|80)(?:~[0-9]){7}",
                 bare="low",
                 near="high",
@@ -75,7 +78,11 @@ USA = (
         source="45 CFR 162.406",
         checksum="Luhn with the prefix 80840",
         context={"en": ("npi", "provider")},
-        shapes=(Shape(expression="[12](?:~[0-9]){9}", bare="low", near="high", check=both(provider, not_one_digit)),),
+        shapes=(
+            Shape(
+                run=True, expression="[12](?:~[0-9]){9}", bare="low", near="high", check=both(provider, not_one_digit)
+            ),
+        ),
         catches=("NPI 1234567893", "provider 1245319599"),
         spares=("NPI 1234567890", "1234567893"),
     ),
@@ -84,7 +91,11 @@ USA = (
         about="United States: passport number",
         source="Department of State: nine digits, or a letter and eight; no checksum",
         context={"en": ("passport",), "zh-Hant": ("護照",), "zh-Hans": ("护照",)},
-        shapes=(Shape(expression="[A-Z0-9][0-9]{8}", bare=None, near="medium", check=not_one_digit, caseless=True),),
+        shapes=(
+            Shape(
+                run=True, expression="[A-Z0-9][0-9]{8}", bare=None, near="medium", check=not_one_digit, caseless=True
+            ),
+        ),
         catches=("US passport 340007237", "passport: A00007237"),
         spares=("340007237", "passport 34000723"),
     ),
