@@ -15,6 +15,7 @@ from services.common.sealing.factkeys import FactKeys
 from services.common.systemmail import SystemMail, utc_now
 from services.delivery.adapters.dns import Resolver
 from services.delivery.adapters.fates import RecordedFates
+from services.delivery.adapters.leases import BUCKET, BucketLeases
 from services.delivery.adapters.queue import BrokerQueue
 from services.delivery.adapters.rpc import QueueService
 from services.delivery.adapters.smtp import SmtpTransport
@@ -71,6 +72,8 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         passes=passes,
         reporter=reporter,
         notices=Notices(system, lambda: ctx.control.directory, hostname=config.hostname),
+        leases=BucketLeases(ctx.bus.bucket(BUCKET), now=utc_now),
+        fresh_for=config.fresh_for,
         now=utc_now,
     )
     ctx.rpc.add(delivery_pb2_grpc.add_QueueServiceServicer_to_server, QueueService(queue, destinations))

@@ -23,6 +23,10 @@ class DeliveryConfig:
     )
     give_up_after: timedelta = setting(timedelta(days=5), "Age in the queue at which the sender is told it failed")
     delay_notice_after: timedelta = setting(timedelta(hours=4), "Age at which the sender is told of the delay, once")
+    fresh_for: timedelta = setting(
+        timedelta(minutes=1),
+        "Age up to which a mail that comes for the first time was given to nobody else; less than archive.sweep_after",
+    )
     concurrency: int = setting(256, "Most mails handled at once by each consumer")
     connections_per_destination: int = setting(16, "Most connections to one destination from this process")
     mails_per_connection: int = setting(100, "Mails after which a connection is closed")

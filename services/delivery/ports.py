@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -82,3 +83,15 @@ class Queue(Protocol):
 
     async def remove(self, tenant: TenantId, mail_id: MailId, leg: int) -> None:
         """Forget a leg: it is done."""
+
+
+class Leases(Protocol):
+    """Who works on a mail, among all processes of the installation."""
+
+    def hold(self, tenant: TenantId, mail_id: MailId, *, fresh: bool) -> AbstractAsyncContextManager[None]:
+        """Work on a mail alone while the context lives; raises `Later` when somebody else has it.
+
+        `fresh`: nobody else can have been given it yet, so that it is asked for only when the work takes long.
+        Raises `Unavailable`: then nothing may be sent. A process that froze for longer than a lease is not stopped
+        from going on; that is the one way left to a double besides a kill.
+        """

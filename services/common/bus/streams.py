@@ -122,7 +122,14 @@ CONSUMERS: Mapping[str, Consumer] = MappingProxyType(
 )
 
 BUCKETS: Mapping[str, float] = MappingProxyType(
-    {"control": 0.0, "factkeys": 8 * 86400.0, "nodes": 7 * 86400.0, "queue": 30 * 86400.0, "leases": 86400.0}
+    {
+        "control": 0.0,
+        "factkeys": 8 * 86400.0,
+        "nodes": 7 * 86400.0,
+        "queue": 30 * 86400.0,
+        "leases": 86400.0,
+        "working": 3600.0,
+    }
 )
 """Each bucket and how long its values live, in seconds; 0: for ever."""
 
@@ -174,8 +181,8 @@ ACCESS: Mapping[str, Access] = MappingProxyType(
             schedules=("delivery.retry.*",),
             asks=("archive.fates",),
             looks_into=("OUTCOME",),
-            reads=("control", "factkeys", "nodes", "queue"),
-            writes=("control", "factkeys", "nodes", "queue"),
+            reads=("control", "factkeys", "nodes", "queue", "working"),
+            writes=("control", "factkeys", "nodes", "queue", "working"),
         ),
         "archive": Access(
             publishes=("mail.accepted.*", "mail.decided.*", _OUTCOME, _AUDIT),

@@ -24,6 +24,7 @@ from services.common.testing.keys import FakeKeys
 from services.common.testing.objects import InMemoryObjects
 from services.delivery.adapters.dns import Resolver
 from services.delivery.adapters.fates import RecordedFates
+from services.delivery.adapters.leases import BucketLeases
 from services.delivery.adapters.queue import BrokerQueue
 from services.delivery.adapters.smtp import SmtpTransport
 from services.delivery.changes import Changes
@@ -122,6 +123,8 @@ class World:
             passes=passes,
             reporter=reporter,
             notices=Notices(system, self.directory, hostname=config.hostname),
+            leases=BucketLeases(self.bus.bucket("working"), now=utc_now),
+            fresh_for=config.fresh_for,
             now=utc_now,
         )
         async with contextlib.AsyncExitStack() as stack:

@@ -22,7 +22,7 @@ def built(report: Report, *, whole: bool = False, content: bytes = MAIL) -> Emai
         report, own_id="01OWN", hostname="mx.example", sender="alice@acme.example", content=content, whole=whole, now=AT
     )
     assert wire.is_clean(raw)
-    return cast(EmailMessage, email.message_from_bytes(raw, policy=email.policy.default))
+    return email.message_from_bytes(raw, policy=email.policy.default)
 
 
 def report(action: Action = "failed", **fields: object) -> Report:
