@@ -64,7 +64,8 @@ def evaluate(
     filters: FilterVerdict = UNKNOWN,
 ) -> tuple[Match, ...]:
     """Every rule that concerns the mail, in order of priority. Drafts and other directions' rules do not."""
-    facts = MailFacts(message, transaction, groups, filters=filters, scanner=lambda: scanner_of(policy))
+    scanner = scanner_of(policy)
+    facts = MailFacts(message, transaction, groups, filters=filters, scanner=scanner)
     matches = []
     for rule in policy.rules:
         concerned = tuple(i for i, r in enumerate(transaction.recipients) if r.direction in rule.directions)

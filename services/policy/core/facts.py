@@ -74,7 +74,7 @@ class MailFacts:
         groups: Groups,
         *,
         filters: FilterVerdict = UNKNOWN,
-        scanner: Callable[[], Scanner] | None = None,
+        scanner: Scanner | None = None,
     ) -> None:
         self.message, self.transaction, self._groups, self.filters = message, transaction, groups, filters
         self.shared: dict[str, Any] = {}
@@ -105,7 +105,7 @@ class MailFacts:
         The first question scans for all detectors of the policy at once.
         """
         if detector not in self._hits:
-            scanner = self._scanner() if self._scanner else None
+            scanner = self._scanner
             if scanner is None or detector not in scanner.names:
                 scanner = Scanner((DETECTORS[detector],))
             corpora = (self._subject, *self._texts, *self._names, *self._hidden)

@@ -18,7 +18,9 @@ _lock = threading.Lock()
 
 def is_ready(policy: Policy) -> bool:
     """Whether `scanner_of` answers at once for this policy."""
-    return id(policy) in _known or not policy.rules
+    if id(policy) not in _known and next(_asked(policy), None) is None:
+        scanner_of(policy)  # nothing to compile
+    return id(policy) in _known
 
 
 def scanner_of(policy: Policy) -> Scanner:
