@@ -67,8 +67,9 @@ def parse(words: Sequence[str]) -> Parsed | Help:
     parser = command_parser(command)
     if asks:
         return Help(parser.format_help())
-    most = sum(a.positional for a in command.arguments)
-    if len(rest) > most:
+    named = [a for a in command.arguments if a.positional]
+    most = len(named)
+    if len(rest) > most and not any(a.kind == "list" for a in named):
         raise Usage(f"unexpected word {rest[most]!r} (see: letterlock {command.name} --help)")
     found = vars(parser.parse_args([*options, "--", *rest] if rest else options))
     mine = {a.key for a in command.arguments}
@@ -88,7 +89,7 @@ def overview() -> str:
         lines.append(f"  {noun:<{width}}{about or _COMMANDS_OF[noun][0].help}")
         if verbs:
             lines.append(f"  {'':<{width}}{' · '.join(verbs)}")
-    lines += ["", "to run it: letterlock dev | serve | setup | config (see: letterlock dev --help)"]
+    lines += ["", "to run it: letterlock dev | serve | setup | config | witness (see: letterlock dev --help)"]
     lines += ["", "options of every command:"]
     for option in _GLOBAL:
         lines.append(f"  {', '.join(option.flags):<{width + 8}}{option.help}")
@@ -121,7 +122,8 @@ def command_parser(command: Command) -> argparse.ArgumentParser:
 def _add(parser: argparse._ActionsContainer, argument: Argument, key: str) -> None:
     if argument.positional:
         kind = int if argument.kind == "number" else str
-        nargs = None if argument.required else "?"
+        # A list of words may be empty, and takes all that are left.
+        nargs = "*" if argument.kind == "list" else None if argument.required else "?"
         parser.add_argument(key, nargs=nargs, metavar=argument.metavar, help=argument.help, type=kind)
         return
     settings: dict[str, Any] = {"dest": key, "help": argument.help, "default": None}

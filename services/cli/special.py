@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from services.cli import audit, views, world
+from services.cli import audit, holds, views, world
 from services.cli.command import Command, Usage
 from services.cli.plain import plain
 from services.cli.request import contents, fill
@@ -141,8 +141,10 @@ RUN: dict[str, Callable[[Session, Command, Mapping[str, Any]], Result]] = {
     "lint": lint,
     "replay_why": replay_why,
     "check": check,
+    "decide": holds.decide,
     "health": health,
     "reindex": reindex,
+    "show": holds.show,
     "trace": trace,
     "version": version,
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.cli import views
+from services.cli import holds, views
 from services.cli.command import Argument, Command
 
 
@@ -189,30 +189,11 @@ POLICY = (
     ),
 )  # fmt: skip
 
-_HOLD = {"id": "hold_id"}
-_HOLD_COLUMNS = ("hold_id", "state", "direction", "sender", "recipients", "rule", "held_at", "expires_at")
-
-
-def _decide(verb: str, help: str) -> Command:
-    return Command(
-        "hold", verb, help, f"quarantine.HoldService.{verb.title()}Hold", (_word("hold", "id", "the hold's id"), _NOTE),
-        one="hold", rename=_HOLD, columns=("hold_id", "state", "decided_by", "decided_at", "note"),
-    )  # fmt: skip
-
-
 MAIL = (
     Command("mail", "status", "each recipient's fate, and the events that led to it",
             "archive.ArchiveService.MailStatus", (_MAIL,), view=views.mail_status),
     Command("mail", "why", "the decision, and the rules that made it", "archive.ArchiveService.MailWhy",
             (_MAIL,), view=views.decision),
-    Command("hold", "list", "mail that waits for you", "quarantine.HoldService.ListHolds",
-            (Argument("--all", "include_decided", "decided ones too", "flag"),),
-            items="holds", rename=_HOLD, columns=_HOLD_COLUMNS),
-    Command("hold", "show", "one hold", "quarantine.HoldService.GetHold", (_word("hold", "id", "the hold's id"),),
-            one="hold", rename=_HOLD, view=views.fields),
-    _decide("release", "let the mail go on its way"),
-    _decide("delete", "drop the mail"),
-    _decide("return", "give the mail back to its sender, with the note"),
     Command("queue", "list", "mail that waits for its next hop, by domain", "delivery.QueueService.ListQueue",
             (Argument("--domain", "domain", "only mail to this domain"),), items="items", view=views.queue),
     Command("queue", "retry", "try again now: one mail, or all to a domain", "delivery.QueueService.Retry",
@@ -264,7 +245,7 @@ SYSTEM = (
             run="apply", view=views.changes),
 )  # fmt: skip
 
-COMMANDS = (*DIRECTORY, *POLICY, *MAIL, *AUDIT, *SYSTEM)
+COMMANDS = (*DIRECTORY, *POLICY, *MAIL, *holds.ROWS, *AUDIT, *SYSTEM)
 
 NOUNS = {
     "tenant": "organisations that are hosted here",
@@ -276,6 +257,8 @@ NOUNS = {
     "policy": "a tenant's rules",
     "mail": "what became of a mail, and why; no content",
     "hold": "mail that waits for a person's decision",
+    "deputy": "who reviews in your place",
+    "notice": "the words that people are told things in",
     "queue": "mail that waits for its next hop",
     "archive": "what is kept, and how much of it can be found",
     "audit": "who did what, provably",

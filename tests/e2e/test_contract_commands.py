@@ -26,7 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 DIRECTORY = ("tenant", "domain", "connector", "person", "group", "apikey")
 VERBS = {
     **dict.fromkeys(DIRECTORY, "list get create update delete"), "policy": "get apply check history rollback trace",
-    "mail": "status why", "hold": "list show release delete return", "archive": "coverage reindex",
+    "mail": "status why", "hold": "list show release delete return forward seal cancel", "archive": "coverage reindex",
 }  # fmt: skip
 ADMIN = "acme-admin-fedcba9876543210"
 SERVICES = {"ingress", "policy", "quarantine", "encryption", "delivery", "archive", "admin"}

@@ -33,14 +33,23 @@ ADMINISTER = {
     f"policy.PolicyService/{verb}"
     for verb in ("Get", "Apply", "Check", "History", "Rollback", "Trace", "Lint", "ShadowReport", "ReplayWhy")
 }
+NOTICES = {f"quarantine.NoticeService/{verb}Template{s}" for verb, s in
+           (("List", "s"), ("Get", ""), ("Set", ""), ("Reset", ""))}  # fmt: skip
 HOLDS = {
-    f"quarantine.HoldService/{verb}" for verb in ("ListHolds", "GetHold", "ReleaseHold", "DeleteHold", "ReturnHold")
+    f"quarantine.HoldService/{rpc}"
+    for rpc in (
+        *("ListHolds", "RequestRelease", "ListSenders", "SetSender", "ListDeputies", "SetDeputy", "ClearDeputy"),
+        *(f"{v}Hold" for v in ("Get", "Release", "Delete", "Return", "Forward", "Seal", "Cancel")),
+        *(f"{v}Hold" for v in ("Claim", "Unclaim", "Note", "Read")),
+    )
 }
 TENANTS = {
     f"directory.DirectoryService/{rpc}"
     for rpc in ("ListTenants", "GetTenant", "CreateTenant", "UpdateTenant", "DeleteTenant", "ApplyWorld")
 }
-PUBLIC = {"system.SystemService/Version"}
+# A link in a notice is all the right there is: its token names person, mail and action.
+LINKS = {"quarantine.HoldService/DescribeLink", "quarantine.HoldService/ActByLink"}
+PUBLIC = {"system.SystemService/Version"} | LINKS
 
 
 def _modules() -> None:
@@ -99,11 +108,11 @@ def test_role_may_call_what_its_permissions_say(role: str) -> None:
 
 def test_what_each_role_may_do_by_name() -> None:
     """The table of CONTRACT and DESIGN, spelled out for what administers, reviews and operates."""
-    sensitive = ADMINISTER | HOLDS | TENANTS
+    sensitive = ADMINISTER | NOTICES | HOLDS | TENANTS
     may = {role: callable_by(caller(role)) & sensitive for role in {*ROLES, "operator"}}
     assert may == {
-        "operator": TENANTS | ADMINISTER,
-        "tenant_admin": ADMINISTER,
+        "operator": TENANTS | ADMINISTER | NOTICES,
+        "tenant_admin": ADMINISTER | NOTICES,
         "reviewer": HOLDS,
         "user": HOLDS,
         "auditor": set(),
@@ -113,7 +122,7 @@ def test_what_each_role_may_do_by_name() -> None:
 
 
 def test_strangers_get_only_what_is_public() -> None:
-    """No token: the version. The front door by itself: no more."""
+    """No token: the version, and what a link in a notice proves. The front door by itself: no more."""
     assert callable_by(auth.ANONYMOUS) == PUBLIC
     assert callable_by(Principal("service", service=FRONT_DOOR)) == PUBLIC
 

@@ -24,14 +24,14 @@ def test_options_stand_anywhere(order: tuple[int, ...]) -> None:
     words = [word for position in order for word in parts[position]]
     found = parsed(*words)
     assert found.command.name == "hold release"
-    assert found.values == {"hold": "01X.1", "note": "was fine"}
+    assert found.values == {"hold": ["01X.1"], "note": "was fine"}
     assert (found.options["output"], found.options["tenant"]) == ("json", "acme")
 
 
 def test_options_stand_inside_the_words() -> None:
     """`hold --note x release ID` too."""
     found = parsed("hold", "--note", "x", "release", "-o", "yaml", "ID")
-    assert (found.command.name, found.values) == ("hold release", {"hold": "ID", "note": "x"})
+    assert (found.command.name, found.values) == ("hold release", {"hold": ["ID"], "note": "x"})
 
 
 def test_values_may_begin_with_a_dash() -> None:
