@@ -29,7 +29,6 @@ from services.encryption.core.settings import Group, Settings, grouped, partner_
 from services.encryption.ports import Agreed, Book, Contents, Notices, Packer, Plan, Sealing, Secret
 
 _log = log.get(__name__)
-_ENDED = frozenset({mail_pb2.DISPOSITION_RETURN, mail_pb2.DISPOSITION_REFUSE, mail_pb2.DISPOSITION_DELETE})
 REQUIRE_TLS = "require_tls"
 """The transform by which delivery learns that a leg may go by verified TLS only."""
 
@@ -214,8 +213,8 @@ def best(agreed: Iterable[Agreed], address: str, now: datetime) -> str:
 def _is_ours(leg: mail_pb2.Leg, fact: OpenFact) -> bool:
     if fact.trace.legs and leg.number not in fact.trace.legs:
         return False
-    held = leg.disposition == mail_pb2.DISPOSITION_HOLD
-    return legs.needs_sealing(leg) and leg.disposition not in _ENDED and (fact.kind == "released" or not held)
+    waits = legs.waits(leg, released=fact.kind == "released")
+    return legs.needs_sealing(leg) and not waits
 
 
 def _settings(leg: mail_pb2.Leg) -> Settings:
