@@ -23,6 +23,7 @@ from services.policy.ports import Question
 
 _MAX_WHY_RECIPIENTS = 1000
 _MAX_NOT_INSPECTED = 100
+_REASONS: Mapping[str, Reason] = {reason: reason for reason in get_args(Reason.__value__)}
 _MAX_DECISION = 200_000
 """Bytes a decision may have with its reasons: it travels in messages of the broker, beside the mail."""
 
@@ -140,11 +141,8 @@ def certificate(decided: mail_pb2.Decision) -> Certificate:
             tuple(Change(t.kind, t.rule, canonical(json.loads(t.settings))) for t in leg.transforms)
             for leg in decided.legs
         ]
-        not_inspected = tuple(
-            NotInspected(n.part, next(r for r in get_args(Reason.__value__) if r == n.reason))
-            for n in decided.coverage.not_inspected
-        )
-    except (ValueError, StopIteration, RecursionError) as error:
+        not_inspected = tuple(NotInspected(n.part, _REASONS[n.reason]) for n in decided.coverage.not_inspected)
+    except (ValueError, KeyError, RecursionError) as error:
         raise InvalidInput("not a decision", field="decision") from error
     legs = [
         Leg(
