@@ -78,6 +78,10 @@ _HTML = re.compile(
 )
 _NOT_TEXT = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 _HEAD = 4096
+LOCAL_HEADER = b"PK\x03\x04"
+_MAX_COMMENT = 65535
+_ZIP_INSIDE = frozenset({"tar", "iso", "7z", "rar", "cab", "ole", "doc", "xls", "ppt", "msg", "tnef", "pdf"})
+"""Containers that keep a member as it is: a ZIP in one of them is found as that member."""
 _MAX_ENTRIES = 20_000
 
 
@@ -110,6 +114,14 @@ def true_type(content: bytes) -> str:
     if content[32769:32774] == b"CD001":
         return "iso"
     return _text(head, content)
+
+
+def hides_zip(content: bytes, kind: str) -> bool:
+    """Whether a file that is something else ends as a ZIP does, so that whoever opens it as one finds files."""
+    if kind in _ZIP_INSIDE or content.startswith(_ZIP):
+        return False
+    end = content.rfind(b"PK\x05\x06", max(0, len(content) - _MAX_COMMENT - 22))
+    return end >= 0 and content.find(LOCAL_HEADER) in range(end)
 
 
 def _plausible(kind: str, head: bytes) -> bool:

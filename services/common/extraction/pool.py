@@ -10,7 +10,8 @@ import asyncio
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 import structlog
 
@@ -64,7 +65,7 @@ class Pool:
     async def close(self) -> None:
         """End all of them; what they read is broken off."""
         self._closed = True
-        for task in self._tasks:
+        for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for queue in self._waiting.values():
@@ -90,9 +91,13 @@ class Pool:
     async def _take(self, tenant: TenantId, timeout: float) -> Worker:
         if self._closed or (self._trouble is not None and not self._all):
             raise self._trouble or Unavailable("extraction: closed")
-        if self._idle and self._busy[tenant] < self._share and not self._waiting.get(tenant):
-            self._busy[tenant] += 1
-            return self._idle.pop()
+        if self._busy[tenant] < self._share and not self._waiting.get(tenant):
+            worker = self._next_idle()
+            if worker is not None:
+                self._busy[tenant] += 1
+                return worker
+        if self._busy[tenant] == 0:
+            del self._busy[tenant]
         queue = self._waiting.setdefault(tenant, deque())
         if len(queue) >= max(1, self._queue // 2) or sum(map(len, self._waiting.values())) >= self._queue:
             if not queue:
@@ -127,13 +132,7 @@ class Pool:
         if self._closed:
             return
         if not worker.alive:
-            log.warning("extraction.worker_lost", jobs=worker.jobs)
-            self._all.discard(worker)
-            # Where one is on its way to replace it already, that one does.
-            if worker not in self._replacing:
-                self._begin(self._replace(None))
-            else:
-                self._retired.add(worker)
+            self._lost(worker)
         elif worker in self._retired:
             self._begin(self._end(worker))
         else:
@@ -143,26 +142,45 @@ class Pool:
                 self._begin(self._replace(worker))
         self._dispatch()
 
+    def _next_idle(self) -> Worker | None:
+        """An idle worker that lives; those that died while they waited are replaced."""
+        while self._idle:
+            worker = self._idle.pop()
+            if not worker.gone:
+                return worker
+            self._begin(worker.kill())
+            self._lost(worker)
+        return None
+
+    def _lost(self, worker: Worker) -> None:
+        log.warning("extraction.worker_lost", jobs=worker.jobs)
+        self._all.discard(worker)
+        self._retired.discard(worker)
+        # Where one is on its way to replace it already, that one does.
+        if worker not in self._replacing:
+            self._begin(self._replace(None))
+
     def _dispatch(self) -> None:
         """Give idle workers to those who wait, tenant by tenant in turn."""
         for tenant in tuple(self._waiting):
-            if not self._idle:
-                return
-            if self._busy[tenant] >= self._share:
+            if self._busy.get(tenant, 0) >= self._share:
                 continue
+            worker = self._next_idle()
+            if worker is None:
+                return
             queue = self._waiting.pop(tenant)
-            while queue:
-                future = queue.popleft()
-                if not future.done():
-                    self._busy[tenant] += 1
-                    future.set_result(self._idle.pop())
-                    break
+            future = queue.popleft()
             if queue:
                 # To the end of the line.
                 self._waiting[tenant] = queue
+            if future.done():
+                self._idle.append(worker)
+                continue
+            self._busy[tenant] += 1
+            future.set_result(worker)
 
-    def _begin(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -188,8 +206,6 @@ class Pool:
                 await self._end(old)
             elif old in self._all:
                 self._retired.add(old)
-            else:
-                self._retired.discard(old)
         self._dispatch()
 
     async def _end(self, worker: Worker) -> None:

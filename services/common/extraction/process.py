@@ -48,6 +48,11 @@ class Worker:
         """Its process id."""
         return self._process.pid
 
+    @property
+    def gone(self) -> bool:
+        """Whether it has died by itself."""
+        return self._process.poll() is not None
+
     @classmethod
     async def start(cls, limits: Limits) -> Worker:
         """A new one that is confined and ready. Raises `Unavailable`."""
@@ -109,11 +114,14 @@ class Worker:
         """End it, whatever it does."""
         if self.alive:
             self.alive = False
-            with suppress(OSError):
-                self._channel.close()
             with suppress(ProcessLookupError):
                 self._process.kill()
-            await asyncio.shield(asyncio.to_thread(self._process.wait))
+            await asyncio.shield(self._bury())
+
+    async def _bury(self) -> None:
+        await asyncio.to_thread(self._process.wait)
+        # Not before: its end is what wakes whoever reads from it.
+        self._channel.close()
 
     async def _send(self, files: Sequence[File], passwords: Sequence[str], seconds: float) -> None:
         header = frames.request(files, passwords, seconds)

@@ -9,13 +9,14 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 
 from services.common.extraction.budget import Budget, Stop, Unpacking
-from services.common.extraction.kinds import SILENT, content_type, true_type
+from services.common.extraction.kinds import LOCAL_HEADER, SILENT, content_type, hides_zip, true_type
 from services.common.extraction.model import File, Piece, Reason
 
 type Emit = Callable[[Piece], None]
 type Reader = Callable[[bytes, Reading], None]
 
 _MAX_NAME = 1000
+_MAX_DECLARED = 300
 _WORST: tuple[Reason, ...] = ("unsupported", "broken", "too_large", "encrypted", "timeout")
 """Of several problems of one file the later one is told."""
 
@@ -151,7 +152,7 @@ class Walk:
             # A stranger's file and other people's parsers: whatever they raise, the file is broken, no more.
             reading.trouble("broken")
         reading.encrypted = reading.encrypted or encrypted
-        declared = content_type(kind) if member or not file.content_type else file.content_type
+        declared = content_type(kind) if member or not file.content_type else _line(file.content_type)
         self.emit(reading.piece(file, kind, declared))
         if stop is not None:
             raise stop
@@ -164,11 +165,14 @@ class Walk:
             reader(content, reading)
         elif content:
             reading.trouble("unsupported")
+        if kind != "zip" and hides_zip(content, kind):
+            # A program that unpacks itself, a picture with an archive behind it: two readings, both are inspected.
+            reading.member("", content[content.find(LOCAL_HEADER) :])
 
     def _emit_unread(self, file: File, reason: Reason) -> None:
         reading = Reading(self, file.part, 0)
         reading.trouble(reason)
-        self.emit(reading.piece(file, "unknown", file.content_type or "application/octet-stream"))
+        self.emit(reading.piece(file, "unknown", _line(file.content_type) or "application/octet-stream"))
 
 
 def order(piece: Piece) -> tuple[int, ...]:
@@ -178,6 +182,10 @@ def order(piece: Piece) -> tuple[int, ...]:
 
 def _name(name: str) -> str:
     return name[:_MAX_NAME].encode("utf-8", "replace").decode("utf-8")
+
+
+def _line(declared: str) -> str:
+    return "".join(c for c in declared[:_MAX_DECLARED] if " " <= c <= "~")
 
 
 def _charset(declared: str) -> str:

@@ -185,6 +185,29 @@ def test_text_is_read_in_its_charset(read: Read, charset: str, declared: bool) -
         assert text in (read(text.encode(charset), content_type=label)[0].text or "")
 
 
+@pytest.mark.parametrize(
+    "start", [b"MZ\x90\0\x03\0" + bytes(500), b"\x89PNG\r\n\x1a\n" + bytes(100), b"GIF89a" + bytes(50)]
+)
+def test_an_archive_behind_something_else_is_read_too(read: Read, start: bytes) -> None:
+    pieces = read(start + documents.zipped({"a.txt": TEXT}))
+    assert [p.true_type for p in pieces][1:] == ["zip", "text"]
+    assert WORD in (pieces[2].text or "")
+
+
+def test_a_locked_word_file_opens_by_a_password(read: Read) -> None:
+    content = documents.agile(documents.docx(), "correct")
+    whole, inner = read(content, "wrong", "correct")
+    assert (whole.encrypted, whole.problem, inner.true_type) == (True, None, "docx")
+    assert WORD in (inner.text or "")
+    (whole,) = read(content, "wrong")
+    assert (whole.encrypted, whole.problem) == (True, "encrypted")
+
+
+def test_a_declared_type_of_any_shape_is_no_trouble(read: Read) -> None:
+    (piece,) = read(TEXT, content_type="text/plain; name=機密\r\n" + "x" * 100_000)
+    assert (piece.problem, piece.content_type[:16]) == (None, "text/plain; name")
+
+
 def test_a_type_is_told_by_content_and_its_declaration_is_kept() -> None:
     assert true_type(documents.docx()) == "docx"
     assert true_type(b"MZ is how this sentence begins, no program") == "text"

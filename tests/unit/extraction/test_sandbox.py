@@ -190,6 +190,27 @@ async def test_a_call_that_is_given_up_costs_one_worker_and_no_more() -> None:
         await pool.close()
 
 
+async def test_a_worker_that_dies_while_it_waits_is_nobodys_trouble() -> None:
+    pool = await _pool()
+    try:
+        (pid,) = pool.pids
+        os.kill(pid, signal.SIGKILL)
+        (worker,) = pool._all
+        await eventually(lambda: worker.gone)
+        assert (await pool(TENANT, [_file()], timeout=60))[0].text == "hello"
+    finally:
+        await pool.close()
+
+
+async def test_closing_the_pool_ends_what_is_being_read() -> None:
+    pool = await _pool()
+    os.kill(pool.pids[0], signal.SIGSTOP)
+    asked = asyncio.ensure_future(pool(TENANT, [_file()], timeout=600))
+    await asyncio.sleep(0)
+    await pool.close()
+    assert (await asked)[0].problem == "broken"
+
+
 async def test_no_worker_outlives_the_pool() -> None:
     pool = await _pool(workers=2)
     pids = pool.pids

@@ -23,7 +23,7 @@ def decrypt(info: bytes, package: bytes, password: str) -> bytes | None:
     """The file inside; None when the password is wrong, or the encryption is of another kind."""
     if info[:4] != b"\x04\x00\x04\x00" or b"<!" in info:
         return None
-    root = ElementTree.fromstring(info[8:])  # noqa: S314  no document type, so no entities
+    root = ElementTree.fromstring(info[8:].rstrip(b"\0"))  # noqa: S314  no document type, so no entities
     data, key = root.find(f"{_NS}keyData"), root.find(f".//{_PASSWORD}encryptedKey")
     if data is None or key is None or int(key.attrib["spinCount"]) > _MAX_SPINS:
         return None

@@ -42,6 +42,7 @@ def read_pdf(content: bytes, reading: Reading) -> None:
 def _open(content: bytes, reading: Reading) -> Any:
     """The document, by the first password that opens it; None, and the reading says why, when nothing does."""
     for password in (None, *reading.passwords):
+        reading.budget.check()
         try:
             document = pypdfium2.PdfDocument(content, password=password)
         except pypdfium2.PdfiumError as error:
