@@ -20,6 +20,7 @@ _NAMED = re.compile(
 _LONE = re.compile(r"(?m)^[ \t]{0,8}([^\s]{4,64})[ \t]{0,8}\r?$")
 _TOKEN = re.compile(r"[!-~]{4,64}")
 _MIXED = re.compile(r"(?=.*[A-Za-z])(?=.*[0-9])|(?=.*[0-9])(?=.*[^\w\s])|^[0-9]{4,16}$")
+_END = re.compile("[。、，；！？]")
 _EDGES = ".,;:!?。、，；：！？)」』】]>\"'`*_"
 _OPEN = "(「『【[<\"'`*_"
 
@@ -37,7 +38,14 @@ def candidates(texts: Iterable[str], names: Iterable[str] = ()) -> tuple[str, ..
             for token in pattern.findall(text):
                 if wanted is not None and not wanted.search(token):
                     continue
-                for form in (token, token.rstrip(_EDGES).lstrip(_OPEN)):
+                ascii_run = _TOKEN.search(token)
+                forms = (
+                    token,
+                    token.rstrip(_EDGES).lstrip(_OPEN),
+                    _END.split(token)[0],
+                    ascii_run[0] if ascii_run else "",
+                )
+                for form in forms:
                     if 3 <= len(form) <= 64:
                         found.setdefault(form)
                 if len(found) >= MOST:
