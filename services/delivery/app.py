@@ -12,6 +12,7 @@ from services.common.components import DnsConfig
 from services.common.facts import Facts, MailReader
 from services.common.sealing import keys, writers
 from services.common.sealing.factkeys import FactKeys
+from services.common.secretmail import SecretNotices
 from services.common.systemmail import SystemMail, utc_now
 from services.delivery.adapters.dns import Resolver
 from services.delivery.adapters.fates import RecordedFates
@@ -27,6 +28,7 @@ from services.delivery.deliver import Deliver
 from services.delivery.fate_report import Reporter
 from services.delivery.notices import Notices
 from services.delivery.passes import Passes
+from services.delivery.sealed import Sealed
 
 _CONSUMERS = ("delivery-decided", "delivery-released", "delivery-sealed", "delivery-retry")
 
@@ -67,6 +69,7 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         facts=facts,
         sealed_facts=Facts(ctx.bus, fact_keys),
         reader=reader,
+        sealed=Sealed(ctx.objects, identities, trusted, SecretNotices(ctx.objects, identities, trusted)),
         fates=RecordedFates(ctx.bus, facts),
         queue=queue,
         passes=passes,

@@ -19,11 +19,12 @@ from letterlock.mail.v1 import mail_pb2
 
 from services.common import log, mailedit, telemetry, tracing
 from services.common.bus import Later, Message
-from services.common.errors import Corrupt, Error, Rejected, Unavailable
+from services.common.errors import Corrupt, Error, NotFound, Rejected, Unavailable
 from services.common.facts import Facts, MailReader, OpenFact
 from services.common.ids import MailId, TenantId
 from services.common.legs import SEALING, needs_sealing, waits
 from services.common.mailedit import Wish
+from services.common.secretmail import is_secret
 from services.delivery.core.replies import failed
 from services.delivery.core.routes import domain_of
 from services.delivery.fate_report import Mail, Reporter, Told
@@ -31,6 +32,7 @@ from services.delivery.notices import Notices
 from services.delivery.passes import Passes, Work, all_of
 from services.delivery.ports import TERMINAL, Fate, Fates, Leases, Queue
 from services.delivery.retry_state import next_attempt, parse
+from services.delivery.sealed import Sealed, Share
 
 _log = log.get(__name__)
 
@@ -41,6 +43,7 @@ _CODES = {
     mail_pb2.DISPOSITION_REFUSE: "policy_refused",
     mail_pb2.DISPOSITION_DELETE: "policy_deleted",
 }
+_NAMES = {mail_pb2.KIND_DECIDED: "decided", mail_pb2.KIND_RELEASED: "released"}
 _EVENTS = {
     mail_pb2.STATE_RETURNED: "returned",
     mail_pb2.STATE_REFUSED: "refused",
@@ -57,6 +60,7 @@ class Deliver:
         facts: Facts,
         sealed_facts: Facts,
         reader: MailReader,
+        sealed: Sealed,
         fates: Fates,
         queue: Queue,
         passes: Passes,
@@ -68,7 +72,7 @@ class Deliver:
     ) -> None:
         self._facts, self._reader, self._fates, self._queue = facts, reader, fates, queue
         # Knows no store: what the reader would give for a sealed leg is the mail before it was sealed.
-        self._sealed_facts = sealed_facts
+        self._sealed_facts, self._sealed = sealed_facts, sealed
         self._passes, self._reporter, self._notices, self._now = passes, reporter, notices, now
         self._leases, self._fresh_for = leases, fresh_for
         self._busy: set[str] = set()
@@ -113,10 +117,11 @@ class Deliver:
         if fact.kind == "decided" and not fact.trace.legs:
             await self._notices.send(mail, leg, wishes)
         positions = [p for p in leg.recipients if p not in fates or fates[p].state not in TERMINAL]
-        if not positions:
+        if not positions or await self._is_gone(mail):
             return
+        content = self._content(fact)
         if leg.disposition in _CODES:
-            await self._close(mail, leg, positions, fact.content)
+            await self._close(mail, leg, positions, content)
             return
         if waits(leg, released=fact.kind in ("released", "sealed")) or (fact.kind != "sealed" and needs_sealing(leg)):
             return
@@ -125,11 +130,55 @@ class Deliver:
             raise Rejected("the leg asks for a change that is not delivery's", kinds=sorted(unknown))
         kept = await self._kept(mail, leg, positions, fates)
         state = kept or self._new_state(mail, leg, positions, fates, fact, message)
-        work = Work(mail, leg, wishes, fact.content, kept=kept is not None)
+        work = self._work(mail, leg, content, sealed=fact.kind == "sealed", kept=kept is not None)
         if next_attempt(state) > self._now():
             await self._queue.put(state)
         else:
             await self._passes.run(work, state)
+
+    def _content(self, fact: OpenFact) -> Callable[[], Awaitable[bytes | None]]:
+        """The mail of a fact as it came; of a notice that bears a secret, that."""
+
+        async def secret() -> bytes:
+            return (await self._sealed.secret(fact.tenant, fact.mail_id))[1]
+
+        async def stored() -> bytes:
+            return (await self._reader.read(fact.tenant, fact.mail_id))[1]
+
+        if is_secret(fact.trace.envelope):
+            return secret
+        return stored if fact.kind == "sealed" else fact.content
+
+    def _work(
+        self,
+        mail: Mail,
+        leg: mail_pb2.Leg,
+        content: Callable[[], Awaitable[bytes | None]],
+        *,
+        sealed: bool,
+        kept: bool,
+    ) -> Work:
+        """A leg at hand. What is sealed comes from the store; what can be done to it from outside is to tag it."""
+        wishes = _wishes(leg)
+        work = Work(mail, leg, wishes, content, kept=kept)
+        if is_secret(mail.envelope):
+
+            async def ended() -> None:
+                await self._sealed.forget_secret(mail.tenant, mail.mail_id)
+
+            work.ended = ended
+        if sealed and needs_sealing(leg):
+
+            async def shares(wanted: Sequence[int]) -> Sequence[Share]:
+                return await self._sealed.shares(mail.tenant, mail.mail_id, leg, wanted)
+
+            async def first() -> bytes:
+                wanted = [-1] if leg.redirect else [leg.recipients[0]]
+                return (await shares(wanted))[0].content
+
+            work.wishes = [w for w in wishes if w.kind == "tag"]
+            work.shares, work.content = shares, first
+        return work
 
     async def _kept(
         self, mail: Mail, leg: mail_pb2.Leg, positions: Sequence[int], fates: dict[int, Fate]
@@ -154,7 +203,7 @@ class Deliver:
         state = delivery_pb2.RetryState(tenant=mail.tenant, mail_id=mail.mail_id, leg=leg.number)
         tried = any(p in fates and fates[p].attempts > 0 for p in positions)
         state.queued_at.FromDatetime(mail.received_at if tried else now)
-        if fact.kind != "decided":
+        if fact.kind != "decided" or is_secret(mail.envelope):
             kept_fact = mail_pb2.Fact.FromString(message.data)
             if fact.kind == "released":
                 kept_fact.ClearField("content")
@@ -207,7 +256,10 @@ class Deliver:
 
     async def _retry(self, tenant: TenantId, mail_id: MailId, state: delivery_pb2.RetryState) -> None:
         fates = await self._fates.of(tenant, mail_id)
-        mail, content = await self._again(tenant, mail_id, state)
+        mail, content, sealed = await self._again(tenant, mail_id, state)
+        if await self._is_gone(mail):
+            await self._queue.remove(tenant, mail_id, state.leg)
+            return
         leg = next((one for one in mail.decision.legs if one.number == state.leg), None)
         if leg is None:
             raise Corrupt("retry of a leg that the decision has not")
@@ -215,24 +267,33 @@ class Deliver:
         if left is None:
             await self._queue.remove(tenant, mail_id, state.leg)
             return
-        wishes = _wishes(leg)
-        await self._passes.run(Work(mail, leg, wishes, content, kept=True), left)
+        await self._passes.run(self._work(mail, leg, content, sealed=sealed, kept=True), left)
 
     async def _again(
         self, tenant: TenantId, mail_id: MailId, state: delivery_pb2.RetryState
-    ) -> tuple[Mail, Callable[[], Awaitable[bytes | None]]]:
-        """The mail of a retry: from the fact that is kept with it, else from the store."""
+    ) -> tuple[Mail, Callable[[], Awaitable[bytes | None]], bool]:
+        """The mail of a retry, and whether it is sealed: from the fact that is kept with it, else from the store."""
         if state.fact:
-            kind = mail_pb2.Fact.FromString(state.fact).kind
-            name = "released" if kind == mail_pb2.KIND_RELEASED else "sealed"
+            name = _NAMES.get(mail_pb2.Fact.FromString(state.fact).kind, "sealed")
             fact = await self._open(Message(f"mail.{name}.{tenant}", state.fact))
-            return Mail(tenant, mail_id, fact.trace.envelope, fact.trace.decision), fact.content
+            mail = Mail(tenant, mail_id, fact.trace.envelope, fact.trace.decision)
+            return mail, self._content(fact), fact.kind == "sealed"
         header, raw = await self._reader.read(tenant, mail_id)
 
         async def content() -> bytes:
             return raw
 
-        return Mail(tenant, mail_id, header.envelope, header.decision), content
+        return Mail(tenant, mail_id, header.envelope, header.decision), content, False
+
+    async def _is_gone(self, mail: Mail) -> bool:
+        """Whether it is a secret notice that was delivered or given up just before we died: nothing is left to do."""
+        if not is_secret(mail.envelope):
+            return False
+        try:
+            await self._sealed.secret(mail.tenant, mail.mail_id)
+        except NotFound:
+            return True
+        return False
 
     @asynccontextmanager
     async def _alone(self, tenant: TenantId, mail_id: MailId, *, fresh: bool) -> AsyncIterator[None]:

@@ -89,7 +89,7 @@ class Reporter:
     def _is_due(self, mail: Mail, action: Action, recipient: mail_pb2.Recipient) -> bool:
         return dsn.is_due(
             action,
-            sender="" if mail.envelope.origin == "system" else mail.envelope.sender,
+            sender="" if mail.envelope.origin.startswith("system") else mail.envelope.sender,
             stranger=recipient.direction == mail_pb2.DIRECTION_INBOUND,
             added=recipient.added,
             notify=recipient.notify,

@@ -33,7 +33,7 @@ class Notices:
 
     async def send(self, mail: Mail, leg: mail_pb2.Leg, wishes: Sequence[Wish]) -> None:
         """Send the notices of a leg; a repetition sends nothing new. Raises as `SystemMail.send`."""
-        if mail.envelope.origin == "system":
+        if mail.envelope.origin.startswith("system"):
             return
         for wish in wishes:
             if wish.kind != "notify":

@@ -21,6 +21,7 @@ from services.delivery.core.replies import Result, failed
 from services.delivery.core.schedule import Schedule
 from services.delivery.fate_report import Mail, Reporter, Told
 from services.delivery.ports import Outgoing, Overflow, Queue, Recipient, Transport
+from services.delivery.sealed import REQUIRE_TLS, Share
 
 _log = log.get(__name__)
 _SLACK = timedelta(seconds=1)
@@ -36,6 +37,10 @@ class Work:
     wishes: Sequence[Wish]
     content: Callable[[], Awaitable[bytes | None]]
     kept: bool = False
+    shares: Callable[[Sequence[int]], Awaitable[Sequence[Share]]] | None = None
+    """Where not everybody gets the mail itself: what the entries at these positions get."""
+    ended: Callable[[], Awaitable[None]] | None = None
+    """Called when every recipient's last fate is durable."""
     _raw: bytes | None = field(default=None, repr=False)
 
     async def raw(self) -> bytes:
@@ -45,6 +50,17 @@ class Work:
         if self._raw is None:
             raise Unavailable("the content cannot be opened")
         return self._raw
+
+    async def parted(self, positions: Sequence[int]) -> Sequence[Share]:
+        """What the entries at these positions get. Raises as `raw`."""
+        if self.shares is not None:
+            return await self.shares(positions)
+        return [Share(await self.raw(), frozenset(positions))]
+
+    @property
+    def needs_tls(self) -> bool:
+        """Whether it goes by verified TLS or not at all."""
+        return any(w.kind == REQUIRE_TLS for w in self.wishes)
 
     def positions(self, position: int) -> tuple[int, ...]:
         """The decision's recipients that an entry of the queue stands for."""
@@ -99,12 +115,21 @@ class Passes:
         await self._settle(work, state, tried, rest)
 
     async def _attempt(self, work: Work, due: Sequence[delivery_pb2.RecipientRetry]) -> list[_Tried]:
-        raw = await work.raw()
+        shares = await work.parted([e.position for e in due])
+        done = await all_of(
+            *(self._share(work, one.content, [e for e in due if e.position in one.positions]) for one in shares)
+        )
+        return [one for share in done for one in share]
+
+    async def _share(self, work: Work, raw: bytes, due: Sequence[delivery_pb2.RecipientRetry]) -> list[_Tried]:
+        """An attempt for those who get the same."""
         leaving = await self._changes.make(work.mail.tenant, work.mail.mail_id, work.leg, work.wishes, raw)
         groups: dict[routes.Destination, list[delivery_pb2.RecipientRetry]] = {}
         view = self._directory()
         for entry in due:
             destination = routes.choose(view, work.mail.tenant, entry.domain)
+            if work.needs_tls:
+                destination = routes.verified(destination)
             groups.setdefault(destination, []).append(entry)
         parts = [
             (destination, entries[i : i + self._most])
@@ -141,7 +166,7 @@ class Passes:
     def _outgoing(self, work: Work, entries: Sequence[delivery_pb2.RecipientRetry], leaving: Leaving) -> Outgoing:
         envelope = work.mail.envelope
         recipients = [work.recipient(e.position) for e in entries]
-        system = envelope.origin == "system"
+        system = envelope.origin.startswith("system")
         received = wire.Received(
             mail_id=work.mail.mail_id,
             at=work.mail.received_at,
@@ -265,6 +290,8 @@ class Passes:
             await self._queue.put(kept)
         elif work.kept:
             await self._queue.remove(work.mail.tenant, work.mail.mail_id, work.leg.number)
+        if not waiting and work.ended is not None:
+            await work.ended()
 
 
 def _with_summary(result: Result, summary: str) -> Result:

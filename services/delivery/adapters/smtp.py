@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from services.common import log
 from services.common.config import Address
-from services.common.directory import Tls
 from services.common.errors import Unavailable
 from services.delivery.adapters import session as sessions
 from services.delivery.adapters.dns import NoAnswer, Resolver
@@ -19,7 +18,7 @@ from services.delivery.config import DeliveryConfig
 from services.delivery.core import routes
 from services.delivery.core.destinations import Destinations
 from services.delivery.core.replies import Result, deferred, failed
-from services.delivery.core.routes import ByMx, Destination, Fixed, Host
+from services.delivery.core.routes import ByMx, Destination, Fixed, Host, Way
 from services.delivery.ports import Outgoing, Overflow
 
 _log = log.get(__name__)
@@ -30,7 +29,7 @@ class _Way:
     """Where to go, in order, and how."""
 
     hosts: tuple[Host, ...]
-    tls: Tls
+    tls: Way
 
 
 class SmtpTransport:
@@ -48,7 +47,8 @@ class SmtpTransport:
         self._stopping = asyncio.Event()
         self._pool = Pool(config.idle_close.total_seconds(), config.mails_per_connection)
         self._unverified = _context(None, verify=False)
-        self._required = _context(config, verify=True) if config.verify_certificates else self._unverified
+        self._verified = _context(config, verify=True)
+        self._required = self._verified if config.verify_certificates else self._unverified
 
     async def send(self, destination: Destination, mail: Outgoing) -> list[Result]:
         """One attempt; a result for each recipient, in order. Raises `Overflow` when it did not even begin."""
@@ -101,7 +101,7 @@ class SmtpTransport:
                     return [last] * len(mail.recipients), True
         return [last] * len(mail.recipients), False
 
-    async def _with(self, host: Host, tls: Tls, mail: Outgoing) -> list[Result]:
+    async def _with(self, host: Host, tls: Way, mail: Outgoing) -> list[Result]:
         """One transaction with a host, on a kept connection if there is one that still works."""
         key = (host, tls)
         session = self._pool.take(key)
@@ -113,13 +113,13 @@ class SmtpTransport:
                     raise
         return await self._use(key, await self._connect(host, tls), mail)
 
-    async def _use(self, key: tuple[Host, Tls], session: Session, mail: Outgoing) -> list[Result]:
+    async def _use(self, key: tuple[Host, Way], session: Session, mail: Outgoing) -> list[Result]:
         try:
             return await session.send(mail)
         finally:
             await self._pool.give(key, session)
 
-    async def _connect(self, host: Host, tls: Tls) -> Session:
+    async def _connect(self, host: Host, tls: Way) -> Session:
         try:
             return await self._dial(host, tls)
         except ConnectFailed as error:
@@ -127,9 +127,10 @@ class SmtpTransport:
                 raise
             return await self._dial(host, "none")
 
-    async def _dial(self, host: Host, tls: Tls) -> Session:
+    async def _dial(self, host: Host, tls: Way) -> Session:
         """Connect, unless we are to stop first."""
-        context = self._required if tls == "required" else self._unverified
+        contexts = {"required": self._required, "verified": self._verified}
+        context, tls = contexts.get(tls, self._unverified), "required" if tls == "verified" else tls
         dialling = asyncio.ensure_future(
             sessions.connect(host, helo=self._config.hostname, tls=tls, context=context, timeouts=self._timeouts)
         )
@@ -150,6 +151,9 @@ class SmtpTransport:
         match destination:
             case Fixed(address, tls):
                 return await self._fixed(address, tls)
+            case ByMx(tls="verified"):
+                # What DNS names is not proved to be the recipient's: this mail waits until its tenant has a route.
+                return deferred("tls_unavailable", "4.7.10", "the mail needs a route with TLS that can be verified")
             case ByMx(domain, hosted):
                 way = await self._by_mx(domain)
                 if hosted and isinstance(way, Result) and way.code != "null_mx":
@@ -158,7 +162,7 @@ class SmtpTransport:
                     return await self._fixed(str(relay), "opportunistic")
                 return way
 
-    async def _fixed(self, address: str, tls: Tls) -> _Way | Result:
+    async def _fixed(self, address: str, tls: Way) -> _Way | Result:
         try:
             where = Address.parse(address)
             found = await self._resolver.addresses(where.host, search=True)
@@ -212,10 +216,10 @@ class Pool:
 
     def __init__(self, idle: float, mails: int) -> None:
         self._idle, self._mails = idle, mails
-        self._kept: dict[tuple[Host, Tls], list[tuple[Session, asyncio.TimerHandle]]] = {}
+        self._kept: dict[tuple[Host, Way], list[tuple[Session, asyncio.TimerHandle]]] = {}
         self._closing: set[asyncio.Task[None]] = set()
 
-    def take(self, key: tuple[Host, Tls]) -> Session | None:
+    def take(self, key: tuple[Host, Way]) -> Session | None:
         """A connection that still seems to stand, the youngest first; it is the caller's now."""
         kept = self._kept.get(key, [])
         while kept:
@@ -228,7 +232,7 @@ class Pool:
             self._close(session)
         return None
 
-    async def give(self, key: tuple[Host, Tls], session: Session) -> None:
+    async def give(self, key: tuple[Host, Way], session: Session) -> None:
         """Keep a connection, or close it when it is broken or has done enough."""
         if not session.usable:
             await session.close(polite=False)
@@ -247,7 +251,7 @@ class Pool:
         self._kept.clear()
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _expire(self, key: tuple[Host, Tls], session: Session) -> None:
+    def _expire(self, key: tuple[Host, Way], session: Session) -> None:
         kept = [k for k in self._kept.get(key, []) if k[0] is not session]
         if kept:
             self._kept[key] = kept

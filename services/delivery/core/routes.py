@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from services.common.directory import Directory, Route, Tls
 from services.common.ids import TenantId
 
+type Way = Tls | Literal["verified"]
+"""How TLS is used on the way to a host; `verified`: required, with a certificate that proves the host's name."""
 type Preference = Literal["ipv4", "ipv6"]
 
 
@@ -23,7 +25,7 @@ class Fixed:
     """A host that the tenant, or we, named: `host:port`."""
 
     address: str
-    tls: Tls
+    tls: Way
 
     @property
     def key(self) -> str:
@@ -37,11 +39,12 @@ class ByMx:
 
     domain: str
     hosted: bool = False
+    tls: Way = "opportunistic"
 
     @property
     def key(self) -> str:
         """The name of this destination in limits, pools and back-off."""
-        return f"mx:{self.domain}"
+        return f"mx:{self.domain}" + ("/verified" if self.tls == "verified" else "")
 
 
 type Destination = Fixed | ByMx
@@ -80,6 +83,11 @@ def choose(directory: Directory, tenant: TenantId, domain: str) -> Destination:
     if route is not None:
         return Fixed(route.address, route.tls)
     return ByMx(domain, hosted=hosted is not None and not mine)
+
+
+def verified(destination: Destination) -> Destination:
+    """The same destination, by verified TLS only."""
+    return replace(destination, tls="verified")
 
 
 def is_null_mx(records: Sequence[Mx]) -> bool:

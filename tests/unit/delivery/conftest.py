@@ -18,6 +18,7 @@ from services.common.directory import Directory, Domain, Group, Route, Tenant
 from services.common.facts import Facts, MailReader
 from services.common.ids import MailId, TenantId
 from services.common.sealing import mailobject
+from services.common.secretmail import SecretNotices
 from services.common.systemmail import SystemMail, utc_now
 from services.common.testing.bus import InMemoryBroker, InMemoryBus
 from services.common.testing.keys import FakeKeys
@@ -35,6 +36,7 @@ from services.delivery.deliver import Deliver
 from services.delivery.fate_report import Reporter
 from services.delivery.notices import Notices
 from services.delivery.passes import Passes
+from services.delivery.sealed import Sealed
 
 ACME, OTHER = TenantId.new(now=1), TenantId.new(now=2)
 RAW = b"From: alice@acme.example\r\nSubject: hello\r\n\r\n.body \xa4\xa4\r\n"
@@ -118,6 +120,12 @@ class World:
             facts=self.facts,
             sealed_facts=self.sealed_facts,
             reader=self.reader,
+            sealed=Sealed(
+                self.objects,
+                self.keys.identities,
+                self.keys.writers,
+                SecretNotices(self.objects, self.keys.identities, self.keys.writers),
+            ),
             fates=RecordedFates(self.bus, self.facts),
             queue=self.queue,
             passes=passes,

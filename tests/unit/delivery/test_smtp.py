@@ -219,6 +219,32 @@ async def test_a_strange_certificate_is_refused_where_that_is_asked(tmp_path: Pa
         assert hop.taken == []
 
 
+async def test_a_verified_way_proves_the_host_whatever_the_setting(tmp_path: Path) -> None:
+    """Mail that goes by TLS instead of sealed: a strange certificate, no TLS, or a name from DNS is not enough."""
+    verified = Fixed("", "verified")
+    async with sink(tls=certificate(tmp_path)) as hop, transport() as way:
+        result = (await way.send(replace(verified, address=hop.address), mail()))[0]
+        assert (result.fate, result.code) == ("deferred", "tls_failed")
+        assert hop.taken == []
+    async with sink() as hop, transport() as way:
+        result = (await way.send(replace(verified, address=hop.address), mail()))[0]
+        assert (result.fate, result.code) == ("deferred", "tls_unavailable")
+        result = (await way.send(ByMx("b.example", tls="verified"), mail()))[0]
+        assert (result.fate, result.code) == ("deferred", "tls_unavailable")
+        assert hop.taken == []
+
+
+async def test_a_verified_way_delivers_where_the_certificate_is_good(tmp_path: Path) -> None:
+    """Under a CA that delivery was told of."""
+    context = certificate(tmp_path, "localhost")
+    config = replace(CONFIG, ca=tmp_path / "cert.pem")
+    async with sink(tls=context) as hop, transport(config) as way:
+        port = hop.address.rpartition(":")[2]
+        result = (await way.send(Fixed(f"localhost:{port}", "verified"), mail()))[0]
+        assert result.fate == "delivered", result
+        assert [t.tls for t in hop.taken] == [True]
+
+
 async def test_opportunistic_tls_falls_back_to_clear_when_the_handshake_fails() -> None:
     """A broken STARTTLS does not stop mail that would go in clear anyway."""
     tries = 0
