@@ -12,8 +12,22 @@ from typing import Any, Never
 # We fork only to exec: gRPC need not prepare for more, and says so on stderr if asked to.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-RUNNER = ("serve", "dev", "config", "setup")
-_VALUED = frozenset({"--bootstrap", "--data", "--processes", "--config", "--output", "-o"})
+RUNNER = ("serve", "dev", "config", "setup", "witness")
+_VALUED = frozenset(
+    {
+        "--bootstrap",
+        "--data",
+        "--processes",
+        "--config",
+        "--output",
+        "-o",
+        "--name",
+        "--key",
+        "--state",
+        "--log",
+        "--listen",
+    }
+)
 """The runner's options that take the next word."""
 
 
@@ -43,6 +57,14 @@ def _parser() -> argparse.ArgumentParser:
     config.add_argument("action", choices=("show", "check", "docs"))
     config.add_argument("--config", type=Path, metavar="FILE", help="a YAML tree of settings")
     config.add_argument("-o", "--output", choices=("table", "json", "yaml"), default="yaml", help="how `show` prints")
+    witness = verbs.add_parser(
+        "witness", help="cosign audit logs, on a machine that is not the logs' (C2SP tlog-witness)"
+    )
+    witness.add_argument("--name", required=True, help="the witness's name, such as witness.acme.example")
+    witness.add_argument("--log", action="append", default=[], metavar="VKEY", help="a log's verifier key; repeatable")
+    witness.add_argument("--key", type=Path, default=Path("witness.key"), metavar="FILE", help="made when missing")
+    witness.add_argument("--state", type=Path, default=Path("witness.json"), metavar="FILE", help="what was cosigned")
+    witness.add_argument("--listen", default="127.0.0.1:2591", metavar="HOST:PORT")
     return parser
 
 
@@ -80,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.verb == "witness":
+        return _witness(options)
     from services import runner
     from services.common.errors import InvalidInput
 
@@ -114,6 +138,22 @@ def _run(options: argparse.Namespace) -> int:
         raise InvalidInput(f"unknown service {', '.join(unknown)}: expected {', '.join(runner.SERVICES)}")
     uvloop.run(runner.serve(names, settings))
     return 0
+
+
+def _witness(options: argparse.Namespace) -> int:
+    import asyncio
+
+    from services.audit.witness import serve
+    from services.common import log
+    from services.common.config import Address
+    from services.common.errors import InvalidInput
+
+    log.configure("witness")
+    try:
+        listen = Address.parse(options.listen)
+    except ValueError as error:
+        raise InvalidInput(f"--listen: {error}") from None
+    return asyncio.run(serve.run(options.name, options.key, options.state, options.log, listen))
 
 
 def _shown(tree: dict[str, Any], output: str) -> str:
