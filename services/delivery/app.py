@@ -10,6 +10,7 @@ from letterlock.delivery.v1 import delivery_pb2_grpc
 from services.common.app import Context
 from services.common.components import DnsConfig
 from services.common.facts import Facts, MailReader
+from services.common.notices import Templates
 from services.common.sealing import keys, writers
 from services.common.sealing.factkeys import FactKeys
 from services.common.secretmail import SecretNotices
@@ -53,7 +54,15 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     signer = writers.load_signer(ctx.settings, "delivery")
 
     system = SystemMail(ctx.objects, public, signer, facts, reader, lambda: ctx.control.directory, now=utc_now)
-    reporter = Reporter(facts, system, hostname=config.hostname, whole_bytes=config.dsn_full_bytes, now=utc_now)
+    reporter = Reporter(
+        facts,
+        system,
+        Templates(ctx.objects),
+        lambda: ctx.control.directory,
+        hostname=config.hostname,
+        whole_bytes=config.dsn_full_bytes,
+        now=utc_now,
+    )
     passes = Passes(
         transport=transport,
         queue=queue,

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 
 from letterlock.mail.v1 import mail_pb2
 
+from services.common.directory import Directory
 from services.common.facts import Facts
 from services.common.ids import MailId, TenantId
+from services.common.notices import Templates, language_of, render
 from services.common.systemmail import SystemMail
-from services.delivery.core import dsn
+from services.delivery.core import dsn, returned
 from services.delivery.core.dsn import Action, Report, Reported
 from services.delivery.core.replies import Result
 
@@ -47,9 +49,18 @@ class Reporter:
     """Publishes outcomes and sends notifications."""
 
     def __init__(
-        self, facts: Facts, system: SystemMail, *, hostname: str, whole_bytes: int, now: Callable[[], datetime]
+        self,
+        facts: Facts,
+        system: SystemMail,
+        templates: Templates,
+        directory: Callable[[], Directory],
+        *,
+        hostname: str,
+        whole_bytes: int,
+        now: Callable[[], datetime],
     ) -> None:
         self._facts, self._system, self._now = facts, system, now
+        self._templates, self._directory = templates, directory
         self._hostname, self._whole_bytes = hostname, whole_bytes
 
     async def outcome(
@@ -90,7 +101,7 @@ class Reporter:
         return dsn.is_due(
             action,
             sender="" if mail.envelope.origin.startswith("system") else mail.envelope.sender,
-            stranger=recipient.direction == mail_pb2.DIRECTION_INBOUND,
+            stranger=recipient.direction == mail_pb2.DIRECTION_INBOUND or not self._vouched(mail),
             added=recipient.added,
             notify=recipient.notify,
         )
@@ -109,6 +120,7 @@ class Reporter:
         due = self.due(mail, action, told)
         if not due:
             return
+        subject, text = await self._words(mail, leg, due)
         attempts = max(one.attempts for one in told)
         positions = ",".join(str(p) for p, _ in sorted(due, key=lambda d: d[0]))
         report = Report(
@@ -119,6 +131,8 @@ class Reporter:
             recipients=[self._reported(mail, p, r) for p, r in due],
             envid=mail.envelope.envid,
             retry_until=retry_until,
+            subject=subject,
+            text=text,
         )
         whole = action == "failed" and mail.envelope.ret == "FULL" and len(content) <= self._whole_bytes
 
@@ -135,6 +149,46 @@ class Reporter:
 
         seed = f"dsn:{mail.mail_id}:{leg}:{action}:{attempts}:{positions}"
         await self._system.send(mail.tenant, [mail.envelope.sender], build, seed=seed)
+
+    def _vouched(self, mail: Mail) -> bool:
+        """Whether the tenant stands for the sender's address; one that is only claimed gets no mail of ours."""
+        view, sender = self._directory(), mail.envelope.sender
+        domain = view.domain_of(sender)
+        came_by = mail.envelope.peer.connector
+        senders = [s for c in view.connectors if (c.tenant, c.name) == (mail.tenant, came_by) for s in c.senders]
+        return returned.vouched(sender, own=domain is not None and domain.tenant == mail.tenant, senders=senders)
+
+    async def _words(self, mail: Mail, leg: int, due: Sequence[tuple[int, Result]]) -> tuple[str, str]:
+        """Subject and text of what policy gave back: in the tenant's words and language, then in English.
+
+        Empty for other reports, whose words are the mail system's own.
+        """
+        result = due[0][1]
+        if not result.code.startswith(returned.POLICY):
+            return "", ""
+        decision = mail.decision
+        rule = next((one.rule for one in decision.legs if one.number == leg), "")
+        fired = [
+            returned.Fired(w.rule, frozenset(w.recipients), [s for p in w.predicates if p.truth for s in p.spans])
+            for w in decision.why
+            if w.matched
+        ]
+        tenant = self._directory().tenant(mail.tenant)
+        fields = {
+            "mail_id": mail.mail_id,
+            "received": f"{mail.received_at:%Y-%m-%d %H:%M:%S} UTC",
+            "sender": mail.envelope.sender,
+            "recipients": "\n".join(decision.recipients[p].address for p, _ in due),
+            "tenant": tenant.name if tenant is not None else "",
+            "rule": rule,
+            "reason": result.detail,
+            "findings": returned.findings(fired, rule, [p for p, _ in due]),
+        }
+        language = language_of(tenant.language if tenant is not None else "")
+        said = await self._templates.render(mail.tenant, "returned", language, fields)
+        if language == "en":
+            return said.subject, said.text
+        return said.subject, f"{said.text}\n{'-' * 40}\n\n{render('returned', 'en', fields).text}"
 
     @staticmethod
     def _reported(mail: Mail, position: int, result: Result) -> Reported:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Literal
 
+from services.common.notices.mail import subject
 from services.delivery.core import wire
 
 type Action = Literal["failed", "delayed", "relayed"]
@@ -52,13 +53,16 @@ class Report:
     recipients: Sequence[Reported]
     envid: str = ""
     retry_until: datetime | None = None
+    subject: str = ""
+    text: str = ""
+    """What people read, in place of our own words."""
 
 
 def is_due(action: Action, *, sender: str, stranger: bool, added: bool, notify: Sequence[str]) -> bool:
     """Whether the sender is told of this recipient.
 
-    Never the null sender, never strangers (inbound mail), never of a recipient that a rule added. NOTIFY decides
-    (RFC 3461 4.1); without it failures and delays are told.
+    Never the null sender, never strangers (inbound mail, or an address that its tenant does not stand for), never of
+    a recipient that a rule added. NOTIFY decides (RFC 3461 4.1); without it failures and delays are told.
     """
     if not sender or stranger or added:
         return False
@@ -81,7 +85,7 @@ def build(
         f"Date: {_date(now)}",
         f"From: Mail Delivery System <mailer-daemon@{hostname}>",
         f"To: <{sender}>",
-        f"Subject: {_SUBJECT[report.action]}",
+        f"Subject: {subject(report.subject) if report.subject else _SUBJECT[report.action]}",
         f"Message-ID: <{own_id}@{hostname}>",
         "Auto-Submitted: auto-replied",
         "MIME-Version: 1.0",
@@ -92,7 +96,7 @@ def build(
         head.append("Content-Transfer-Encoding: 8bit")
     kind = "message/rfc822" if whole else "text/rfc822-headers"
     parts = [
-        _text(_explanation(report, hostname)),
+        _text(report.text or _explanation(report, hostname)),
         b"Content-Type: message/delivery-status\r\n\r\n" + _status(report, hostname),
         f"Content-Type: {kind}\r\nContent-Transfer-Encoding: {'8bit' if eight_bit else '7bit'}\r\n\r\n".encode("ascii")
         + original,

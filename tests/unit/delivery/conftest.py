@@ -17,6 +17,7 @@ from services.common.components import DnsConfig
 from services.common.directory import Directory, Domain, Group, Route, Tenant
 from services.common.facts import Facts, MailReader
 from services.common.ids import MailId, TenantId
+from services.common.notices import Templates
 from services.common.sealing import mailobject
 from services.common.secretmail import SecretNotices
 from services.common.systemmail import SystemMail, utc_now
@@ -98,7 +99,15 @@ class World:
             self.directory,
             now=utc_now,
         )
-        reporter = Reporter(self.facts, system, hostname=config.hostname, whole_bytes=10**6, now=utc_now)
+        reporter = Reporter(
+            self.facts,
+            system,
+            Templates(self.objects),
+            self.directory,
+            hostname=config.hostname,
+            whole_bytes=10**6,
+            now=utc_now,
+        )
         passes = Passes(
             transport=transport,
             queue=self.queue,
