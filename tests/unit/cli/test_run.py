@@ -215,6 +215,58 @@ def test_policy_trace_sends_mail_and_draft(capsys: pytest.CaptureFixture[str], t
     assert ask(api, capsys, "policy", "trace", *words, "--at", "noon").status == 2
 
 
+def test_a_printed_certificate_is_read_back_whole(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`mail why -o json` to a file, the file to `policy replay-why`: the same decision, and what differs is exit 1."""
+    decision = mail_pb2.Decision(tenant="t", mail_id=MAIL, revision=3, origin="policy")
+    decision.decided_at.FromJsonString("2026-11-24T09:00:00.5Z")
+    decision.recipients.add(address="b@y", direction=mail_pb2.DIRECTION_OUTBOUND)
+    leg = decision.legs.add(number=1, recipients=[0], disposition=mail_pb2.DISPOSITION_HOLD, reviewers=["sender"])
+    leg.transforms.add(kind="banner", rule="r", settings='{"text":"é"}'.encode())
+    decision.why.add(rule="r", matched=True, recipients=[0]).predicates.add(path="when.tls", truth=True)
+    decision.coverage.not_inspected.add(part="2", reason="broken")
+    api = FakeApi(
+        {
+            "archive.ArchiveService.MailWhy": archive_pb2.MailWhyResponse(mail_id=MAIL, decision=decision),
+            "policy.PolicyService.ReplayWhy": lambda request, _: policy_pb2.ReplayWhyResponse(
+                same=request.decision.revision == 3,
+                differences=[] if request.decision.revision == 3 else ["other legs"],
+            ),
+        }
+    )
+    printed = ask(api, capsys, "mail", "why", MAIL, "-o", "json")
+    file = tmp_path / "why.json"
+    file.write_text(printed.out)
+    assert ask(api, capsys, "policy", "replay-why", str(file)).out == "the same decision\n"
+    assert api.asked[-1][1].decision == decision
+    file.write_text(json.dumps({**printed.json["decision"], "revision": 4}))
+    other = ask(api, capsys, "policy", "replay-why", str(file))
+    assert (other.status, other.out) == (1, "other legs\n")
+    for bad in ("{", "[]", '{"x": 1}', '{"legs": [{"disposition": "fly"}]}', '{"revision": "three"}', '{"legs": {}}'):
+        file.write_text(bad)
+        assert ask(api, capsys, "policy", "replay-why", str(file)).status == 2
+
+
+def test_shadow_report_says_of_how_many(capsys: pytest.CaptureFixture[str]) -> None:
+    """Counts are `items`; the table sets them against the mails asked about."""
+    count = policy_pb2.ShadowCount(day="2026-11-24", rule="r", mode="shadow", group="legal", outcome="hold", mails=2)
+    asked = policy_pb2.ShadowCount(day="2026-11-24", rule="r", mode="shadow", mails=40)
+    response = policy_pb2.ShadowReportResponse(counts=[count], asked=[asked])
+    api = FakeApi({"policy.PolicyService.ShadowReport": response})
+    answer = ask(api, capsys, "policy", "shadow-report", "--days", "3", "-o", "json")
+    assert (api.asked[0][1].days, answer.json["items"][0]["mails"], answer.json["asked"][0]["mails"]) == (3, 2, 40)
+    assert ask(api, capsys, "policy", "shadow-report").out.split("\n")[1].split()[-2:] == ["2", "40"]
+
+
+def test_lint_tells_doubts_and_fails_on_mistakes_only(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 0 with findings, 1 with mistakes; apply prints them as warnings."""
+    finding = policy_pb2.Mistake(line=4, path="rules[1]", reason="the rule 'b' is covered")
+    api = FakeApi({"policy.PolicyService.Lint": policy_pb2.LintResponse(findings=[finding])})
+    answer = ask(api, capsys, "policy", "lint")
+    assert (answer.status, answer.out) == (0, "line 4: rules[1]: the rule 'b' is covered\n")
+    api = FakeApi({"policy.PolicyService.Lint": policy_pb2.LintResponse(mistakes=[finding])})
+    assert ask(api, capsys, "policy", "lint").status == 1
+
+
 def test_apply_sends_the_world_with_its_files(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """The difference is `items`; a dry run says so."""
     (tmp_path / "key").write_text("op-0123456789abcdef\n")

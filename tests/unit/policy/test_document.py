@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from services.policy.adapters.cel import compile_expression
 from services.policy.core.document import parse
 from services.policy.core.known import Known
+from services.policy.core.lint import lint
 from services.policy.core.rules import Detected, walk
 
 CONTRACT = """\
@@ -213,12 +214,37 @@ def test_canaries_are_written_two_ways() -> None:
 
 YAML_LIKE = st.recursive(
     st.sampled_from(
-        ["when", "then", "hold", "any", "1", "true", "null", "'x'", "1e999", "0x1G", "2026-99-01", "~", "@", "{}", "[]"]
+        [
+            "when",
+            "then",
+            "hold",
+            "any",
+            "'>=6'",
+            "'mail.size > 1'",
+            "'mail.'",
+            "10MB",
+            "zip",
+            "1",
+            "true",
+            "null",
+            "'x'",
+            "1e999",
+            "0x1G",
+            "2026-99-01",
+            "~",
+            "@",
+            "{}",
+            "[]",
+        ]
     ),
     lambda inner: (
         st.lists(inner, max_size=4).map(lambda x: "[" + ", ".join(x) + "]")
         | st.dictionaries(
-            st.sampled_from(["id", "when", "then", "all", "rules", "text", "matches", "x"]), inner, max_size=4
+            st.sampled_from(
+                ["id", "when", "then", "all", "rules", "text", "matches", "x", "verdict", "spam", "cel", "attachment", "true_type", "seal", "keep", "strip", "link"]
+            ),
+            inner,
+            max_size=4,
         ).map(lambda d: "{" + ", ".join(f"{k}: {v}" for k, v in d.items()) + "}")
     ),
     max_leaves=20,
@@ -229,8 +255,9 @@ YAML_LIKE = st.recursive(
 @given(st.text(max_size=200) | YAML_LIKE | YAML_LIKE.map(lambda t: f"version: 1\nrules: [{t}]"))
 def test_nothing_escapes_the_parser(text: str) -> None:
     """Whatever is written, the answer is a policy or mistakes."""
-    checked = parse(text)
+    checked = parse(text, Known(compile=compile_expression))
     assert (checked.policy is None) == bool(checked.mistakes)
+    assert checked.policy is None or lint(checked.policy) is not None
 
 
 @settings(max_examples=100, deadline=None)

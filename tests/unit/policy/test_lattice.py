@@ -173,3 +173,35 @@ def test_first_match_is_a_switch() -> None:
 def test_shadows_change_nothing() -> None:
     """A shadow rule is reported only."""
     assert summary(verdict(rules("mode: shadow, then: {delete: {}}"), mail(), transaction())) == [("deliver", (0,))]
+
+
+def test_transforms_add_up_and_a_mail_is_sealed_once() -> None:
+    """In order of priority; of two seals or links the first rule's settings are in force."""
+    of = rules(
+        "priority: 1, then: [{seal: {password: agreed}}, {banner: {text: low}}]",
+        "priority: 2, then: [{banner: {text: high}}, {seal: {keep: ['*.pdf']}}, {strip: {attachments: '*.EXE'}}]",
+        "priority: 3, then: [{link: {expires: 1d}}]",
+    )
+    (leg,) = verdict(of, mail(), transaction()).legs
+    assert [(c.kind, c.rule, c.settings) for c in leg.treatment.transforms] == [
+        ("link", "r3", '{"expires":86400}'),
+        ("banner", "r2", '{"text":"high"}'),
+        ("seal", "r2", '{"format":"zip","keep":["*.pdf"],"password":"random","unless_tls":false}'),
+        ("strip", "r2", '{"attachments":["*.exe"],"why":""}'),
+        ("banner", "r1", '{"text":"low"}'),
+    ]
+
+
+def test_priority_decides_a_hold_s_settings_and_doubt_has_its_own() -> None:
+    """Reviewers, levels and times come from one rule together; a hold for doubt keeps what the rules change."""
+    of = rules(
+        "priority: 1, then: {hold: {levels: 5, expires: 9d}}",
+        "priority: 2, then: [{hold: {reviewers: sender, levels: 2, expires: 1d, on_expiry: release}}, {seal: {}}]",
+    )
+    (leg,) = verdict(of, mail(), transaction()).legs
+    treatment = leg.treatment
+    assert (treatment.rule, treatment.levels, treatment.seconds, treatment.on_expiry) == ("r2", 2, 86400, "release")
+    broken = Message(not_inspected=(NotInspected("1", "broken"),))
+    (leg,) = verdict(rules("then: {seal: {}}"), broken, transaction()).legs
+    assert (leg.treatment.rule, leg.treatment.levels) == ("on_doubt", 1)
+    assert [c.kind for c in leg.treatment.transforms] == ["seal"]

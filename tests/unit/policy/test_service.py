@@ -13,7 +13,7 @@ from services.common import rpc
 from services.common.auth import Principal
 from services.common.control import Control
 from services.common.errors import Conflict, InvalidInput, NotFound
-from services.common.ids import INSTALLATION, TenantId
+from services.common.ids import INSTALLATION, MailId, TenantId
 from services.common.testing.bus import InMemoryBus
 from services.common.testing.objects import InMemoryObjects
 from services.policy.adapters.grpc import PolicyServicer
@@ -38,6 +38,7 @@ class House:
         pool = FairPool(1, waiting=4, waiting_per_tenant=4)
         self.tally = ShadowTally(InMemoryObjects(), self.revisions.coarse_group)
         decider = Decider(self.revisions, pool, Bounds(Limits(), 1 << 20), tally=self.tally)
+        self.decider = decider
         self.servicer = PolicyServicer(self.revisions, decider, self.tally)
 
     async def fill(self) -> None:
@@ -143,3 +144,85 @@ async def test_another_tenant_does_not_exist(house: House) -> None:
         await house.call("Get", policy_pb2.GetRequest(tenant=house.tenant), tenant=other)
     with pytest.raises(NotFound):
         await house.call("Get", policy_pb2.GetRequest(), tenant=other)
+
+
+SHADOW = "version: 1\nrules:\n  - {id: s, mode: shadow, when: {subject: {contains: hi}}, then: {delete: {}}}\n"
+DOUBTFUL = HOLD + "  - {id: b, when: {subject: {contains: hi}}, then: {pass: {}}}\n"
+
+
+async def test_doubts_are_told_and_do_not_hinder(house: House) -> None:
+    """By lint, by check, and as warnings of apply."""
+    applied = await house.apply(DOUBTFUL)
+    assert applied.changed
+    assert [(w.line, w.path) for w in applied.warnings] == [(4, "rules[1]")]
+    assert "contradicts 'a' in line 3" in applied.warnings[0].reason
+    assert (await house.call("Check", policy_pb2.CheckRequest(document=DOUBTFUL))).warnings == applied.warnings
+    assert (await house.call("Lint", policy_pb2.LintRequest())).findings == applied.warnings
+    assert list((await house.call("Lint", policy_pb2.LintRequest(document=HOLD))).findings) == []
+    assert (await house.call("Lint", policy_pb2.LintRequest(document=BAD))).mistakes
+    with pytest.raises(NotFound):
+        await house.call("Lint", policy_pb2.LintRequest(), tenant=TenantId.new())
+
+
+async def test_verdict_that_nobody_gives_here_is_refused_with_the_setting(house: House) -> None:
+    """Neither engine is configured; a draft is not tried with one either."""
+    spam = "version: 1\nrules:\n  - {id: a, when: {verdict: {spam: '>=6'}}, then: {hold: {}}}\n"
+    malware = "version: 1\nrules:\n  - {id: a, when: {verdict: {malware: true}}, then: {hold: {}}}\n"
+    asked = "version: 1\nrules:\n  - {id: a, when: {cel: 'mail.verdict.spam > 6.0'}, then: {hold: {}}}\n"
+    for document, setting in ((spam, "RSPAMD_URL"), (malware, "CLAMAV_ADDRESS"), (asked, "RSPAMD_URL")):
+        with pytest.raises(InvalidInput) as refused:
+            await house.apply(document)
+        ((field, reason),) = rpc.violations(refused.value)
+        assert field.startswith("line 3: rules[0].when.")
+        assert f"LETTERLOCK_POLICY__{setting} is not set" in reason
+    assert house.revisions.current(house.tenant).revision == 0
+
+
+async def test_expression_with_a_mistake_is_refused_with_its_line(house: House) -> None:
+    """Field and type, and an unknown detector."""
+    for source, words in (
+        ("mail.siz > 1", "undefined field"),
+        ("mail.detectors['x'].count > 1", "unknown detector 'x'"),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            await house.apply(f'version: 1\nrules:\n  - {{id: a, when: {{cel: "{source}"}}, then: {{hold: {{}}}}}}\n')
+        ((field, reason),) = rpc.violations(refused.value)
+        assert (field, words in reason) == ("line 3: rules[0].when.cel", True)
+
+
+async def test_shadow_report_counts_mail_and_not_traces(house: House) -> None:
+    """What a trace finds was only asked."""
+    await house.apply(SHADOW)
+    await house.call("Trace", policy_pb2.TraceRequest(mail=mail()))
+    assert list((await house.call("ShadowReport", policy_pb2.ShadowReportRequest())).counts) == []
+    envelope = mail_pb2.Envelope(tenant=house.tenant, mail_id=MailId.new(), sender="lin@acme.example")
+    envelope.recipients.add(address="bob@world.example", direction=mail_pb2.DIRECTION_OUTBOUND)
+    await house.decider(envelope, mail(), queued=False, timeout=5)
+    answer = await house.call("ShadowReport", policy_pb2.ShadowReportRequest(days=2))
+    (row,) = answer.counts
+    assert (row.rule, row.mode, row.direction) == ("s", "shadow", mail_pb2.DIRECTION_OUTBOUND)
+    assert (row.group, row.outcome, row.mails) == ("legal", "delete", 1)
+    assert [(r.rule, r.mails, r.outcome) for r in answer.asked] == [("s", 1, "")]
+    for days in (-1, 367):
+        with pytest.raises(InvalidInput):
+            await house.call("ShadowReport", policy_pb2.ShadowReportRequest(days=days))
+
+
+async def test_decision_is_replayed_against_the_revision_it_names(house: House) -> None:
+    """Also when another one is in force; another tenant's does not exist."""
+    await house.apply(HOLD)
+    decision = (await house.call("Trace", policy_pb2.TraceRequest(mail=mail()))).decision
+    await house.apply(REFUSE)
+    answer = await house.call("ReplayWhy", policy_pb2.ReplayWhyRequest(decision=decision))
+    assert (answer.same, list(answer.differences)) == (True, [])
+    decision.revision = 2
+    answer = await house.call("ReplayWhy", policy_pb2.ReplayWhyRequest(decision=decision))
+    assert not answer.same
+    assert any("refuse" in d for d in answer.differences)
+    decision.revision = 9
+    with pytest.raises(NotFound):
+        await house.call("ReplayWhy", policy_pb2.ReplayWhyRequest(decision=decision))
+    with pytest.raises(NotFound):
+        await house.call("ReplayWhy", policy_pb2.ReplayWhyRequest(decision=decision), tenant=TenantId.new())
+    with pytest.raises(InvalidInput):
+        await house.call("ReplayWhy", policy_pb2.ReplayWhyRequest())
