@@ -29,6 +29,7 @@ from services.encryption.adapters.packer import ThreadedPacker
 from services.encryption.adapters.passwords import PasswordServicer
 from services.encryption.adapters.wire import KeyServicer
 from services.encryption.config import EncryptionConfig
+from services.encryption.held import HeldServicer
 from services.encryption.keep import Keeper, keep
 from services.encryption.seal import Seal
 
@@ -79,11 +80,9 @@ async def _sealing(
     trusted = writers.load_writers(ctx.settings)
     public = PublicKeys(ctx.objects, trusted)
     identities = Identities(keeper)
-    facts = Facts(
-        ctx.bus,
-        FactKeys(ctx.bus.bucket("factkeys"), public, identities),
-        MailReader(ctx.objects, identities, trusted),
-    )
+    reader = MailReader(ctx.objects, identities, trusted)
+    facts = Facts(ctx.bus, FactKeys(ctx.bus.bucket("factkeys"), public, identities), reader)
+    ctx.rpc.add(keys_pb2_grpc.add_HeldServiceServicer_to_server, HeldServicer(reader))
     book = StoredBook(ctx.objects, master)
     templates = Templates(ctx.objects)
     secret = secretmail.SecretMail(ctx.objects, public, signer, facts, lambda: ctx.control.directory)
