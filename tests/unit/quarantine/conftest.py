@@ -190,6 +190,10 @@ class Place:
         assert found is not None
         return found
 
+    async def pipeline_content(self, box: mail_pb2.Sealed, subject: str, mail_id: str) -> bytes:
+        """What delivery reads of a fact's content."""
+        return await self.facts._keys.open(box, f"content\0{subject}\0{mail_id}".encode())
+
     async def told(self, pattern: str) -> list[mail_pb2.Trace]:
         """What was published on subjects that start so, opened."""
         return [(await self.facts.open(m)).trace for m in self.broker.sent if m.subject.startswith(pattern)]
