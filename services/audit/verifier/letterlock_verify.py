@@ -6,7 +6,7 @@
 The export is a tar file (docs/audit-log.md). This program shares no code with Letterlock. It checks, in this order:
   1. `checkpoint` (C2SP signed note) is signed by the log's key and of the size the manifest says;
   2. every entry bundle has its entries; every leaf is canonical JSON with the fields of an entry;
-  3. every hash tile holds the hashes of what is below it (RFC 6962: leaf SHA-256(00 ‖ entry), node SHA-256(01 ‖ l ‖ r));
+  3. every hash tile holds the hashes of what is below it (RFC 6962: leaf SHA-256(00 ‖ entry), node SHA-256(01 ‖ l ‖ r))
   4. every checkpoint in `history/` is signed and has the root of exactly its first `size` entries, so that all of
      them are consistent with each other and nothing was ever changed or removed;
   5. opened values are those that the leaves commit to: SHA-256(salt ‖ value);
