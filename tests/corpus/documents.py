@@ -286,6 +286,42 @@ def cab(name: str, data: bytes) -> bytes:
     return b"MSCF" + struct.pack("<IIIIIBBHHHHH", 0, size, 0, files, 0, 3, 1, 1, 1, 0, 0, 0) + folder + entry + block
 
 
+def rar(name: str, data: bytes) -> bytes:
+    """A RAR 4 archive of one stored file (technote of UnRAR)."""
+
+    def block(kind: int, flags: int, body: bytes) -> bytes:
+        head = struct.pack("<BHH", kind, flags, 7 + len(body)) + body
+        return struct.pack("<H", zlib.crc32(head) & 0xFFFF) + head
+
+    file = struct.pack("<IIBIIBBHI", len(data), len(data), 3, zlib.crc32(data), 0x5A210000, 20, 0x30, len(name), 0x81A4)
+    return (
+        b"Rar!\x1a\x07\0"
+        + block(0x73, 0, bytes(6))
+        + block(0x74, 0x8000, file + name.encode())
+        + data
+        + block(0x7B, 0x4000, b"")
+    )
+
+
+def xlsb() -> bytes:
+    """A binary workbook (MS-XLSB) with a shared string, a text and two numbers in a row."""
+
+    def record(kind: int, body: bytes) -> bytes:
+        return (bytes([kind]) if kind < 128 else bytes([kind & 0x7F | 0x80, kind >> 7])) + bytes([len(body)]) + body
+
+    def wide(text: str) -> bytes:
+        return struct.pack("<I", len(text)) + text.encode("utf-16-le")
+
+    cell = bytes(8)
+    sheet = record(0, bytes(16)) + record(7, cell + struct.pack("<I", 0)) + record(6, cell + wide("Chen"))
+    sheet += record(5, cell + struct.pack("<d", 4111111111111111.0)) + record(2, cell + struct.pack("<I", 42 << 2 | 2))
+    return zipped({
+        "[Content_Types].xml": _types("application/vnd.ms-excel.sheet.binary.macroEnabled.main"),
+        "xl/sharedStrings.bin": record(159, bytes(8)) + record(19, b"\0" + wide(WORD)),
+        "xl/worksheets/sheet1.bin": sheet,
+    })  # fmt: skip
+
+
 def deflated(data: bytes) -> bytes:
     """A raw deflate stream."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)

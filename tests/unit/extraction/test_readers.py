@@ -14,6 +14,7 @@ import zstandard
 
 from services.common.extraction import Piece
 from services.common.extraction.kinds import true_type
+from services.common.extraction.readers.rtf import decompressed
 from tests.corpus import documents
 from tests.corpus.documents import WORD
 from tests.unit.extraction.conftest import Read
@@ -26,6 +27,7 @@ WITH_TEXT = {
     "docm": (documents.docx(macros=True), ("second",)),
     "xlsx": (documents.xlsx(), ("Chen\t4111 1111 1111 1111\t4111111111111111", "inline\t7", "never shown")),
     "xlsm": (documents.xlsx(macros=True), ("inline",)),
+    "xlsb": (documents.xlsb(), (f"{WORD}\tChen\t4111111111111111\t42",)),
     "pptx": (documents.pptx(), ("in the notes",)),
     "odt": (documents.odf(), ("second",)),
     "ods": (documents.odf("spreadsheet"), ()),
@@ -49,6 +51,7 @@ WITH_TEXT = {
 WITH_MEMBERS = {
     "zip": documents.zipped({"a.txt": TEXT}),
     "7z": documents.archived({"a.txt": TEXT}, "7zip"),
+    "rar": documents.rar("a.txt", TEXT),
     "tar": documents.archived({"a.txt": TEXT}, "gnutar"),
     "iso": documents.archived({"a.txt": TEXT}, "iso9660"),
     "cab": documents.cab("a.txt", TEXT),
@@ -206,6 +209,14 @@ def test_a_locked_word_file_opens_by_a_password(read: Read) -> None:
 def test_a_declared_type_of_any_shape_is_no_trouble(read: Read) -> None:
     (piece,) = read(TEXT, content_type="text/plain; name=機密\r\n" + "x" * 100_000)
     assert (piece.problem, piece.content_type[:16]) == (None, "text/plain; name")
+
+
+def test_compressed_rtf_is_read_as_the_specification_shows_it() -> None:
+    # MS-OXRTFCP 4.1: "simple compressed RTF".
+    packed = bytes.fromhex(
+        "2d0000002b0000004c5a4675f1c5c7a703000a00726370673132354232 0af32068656c090020627705b06c647d0a800fa0"
+    )
+    assert decompressed(packed) == rb"{\rtf1\ansi\ansicpg1252\pard hello world}" + b"\r\n"
 
 
 def test_a_type_is_told_by_content_and_its_declaration_is_kept() -> None:

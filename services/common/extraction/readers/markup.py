@@ -14,6 +14,7 @@ _GAP = re.compile(r"</(?:[\w.-]+:)?(?:tc|c|table-cell)>|<(?:[\w.-]+:)?(?:tab|s)\
 _TAG = re.compile(r"<[^>]*>")
 _LINES = frozenset({"p", "h", "row", "tr", "table-row", "si", "comment", "title", "br", "cr", "line-break"})
 _SHOWN = re.compile(r"""\b(?:descr|title|alt|tooltip)="([^"<]{1,2000})\"""")
+_NAMES = ('descr="', 'title="', 'alt="', 'tooltip="')
 _RELATION = re.compile(r"<(?:[\w.-]+:)?Relationship\b[^>]*>")
 _TARGET = re.compile(r"""\bTarget=(?:"([^"]*)"|'([^']*)')""")
 
@@ -30,6 +31,8 @@ def text(data: bytes) -> str:
         return _slow(data)
     source = data.decode("utf-8-sig")
     shown = unescape(_TAG.sub("", _GAP.sub("\t", _LINE.sub("\n", source))))
+    if not any(name in source for name in _NAMES):
+        return shown
     return "\n".join([shown, *map(unescape, _SHOWN.findall(source))])
 
 
