@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from letterlock.delivery.v1 import delivery_pb2_grpc
 
 from services.common.app import Context
-from services.common.components import DnsConfig
+from services.common.components import DnsConfig, TlsConfig
 from services.common.facts import Facts, MailReader
 from services.common.notices import Templates
 from services.common.sealing import keys, writers
@@ -49,7 +49,8 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     destinations = Destinations(
         most=config.connections_per_destination, first=min(5.0, config.retry_after[0].total_seconds())
     )
-    transport = SmtpTransport(config, Resolver(ctx.settings.of(DnsConfig)), destinations)
+    own_ca = (ctx.settings.of(TlsConfig).directory or ctx.settings.data / "tls") / "ca.pem"
+    transport = SmtpTransport(config, Resolver(ctx.settings.of(DnsConfig)), destinations, own_ca=own_ca)
     queue = BrokerQueue(ctx.bus)
     signer = writers.load_signer(ctx.settings, "delivery")
 

@@ -42,7 +42,7 @@ class DeliveryConfig:
     self_relay: Address = setting(Address("127.0.0.1", 2525), "Our own relay, for mail to another hosted tenant")
     address_preference: Literal["ipv4", "ipv6"] = setting("ipv4", "Which addresses of a host are tried first")
     verify_certificates: bool = setting(
-        False, "Whether `tls: required` also demands a certificate of the host's name from a trusted CA"
+        True, "Whether `tls: required` demands a certificate of the host's name from a trusted CA; false: any"
     )
-    ca: Path | None = setting(None, "CA file for that; absent: the system's")
+    ca: Path | None = setting(None, "CA file for that; absent: the system's and the installation's")
     dsn_full_bytes: Bytes = setting(Bytes(10 * 1024 * 1024), "Largest mail that a DSN returns whole (RET=FULL)")

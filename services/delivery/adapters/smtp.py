@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.common import log
 from services.common.config import Address
@@ -33,9 +34,14 @@ class _Way:
 
 
 class SmtpTransport:
-    """Makes attempts; connections are pooled by host and TLS mode, destinations limited and remembered."""
+    """Makes attempts; connections are pooled by host and TLS mode, destinations limited and remembered.
 
-    def __init__(self, config: DeliveryConfig, resolver: Resolver, destinations: Destinations) -> None:
+    `own_ca`: the installation's, believed beside the system's where no other is configured.
+    """
+
+    def __init__(
+        self, config: DeliveryConfig, resolver: Resolver, destinations: Destinations, *, own_ca: Path | None = None
+    ) -> None:
         self._config, self._resolver, self._destinations = config, resolver, destinations
         self._gate = Gate(destinations)
         self._own = frozenset({*config.own_addresses})
@@ -46,8 +52,8 @@ class SmtpTransport:
         )
         self._stopping = asyncio.Event()
         self._pool = Pool(config.idle_close.total_seconds(), config.mails_per_connection)
-        self._unverified = _context(None, verify=False)
-        self._verified = _context(config, verify=True)
+        self._unverified = _unverified()
+        self._verified = _verified(config.ca, own_ca)
         self._required = self._verified if config.verify_certificates else self._unverified
 
     async def send(self, destination: Destination, mail: Outgoing) -> list[Result]:
@@ -265,10 +271,17 @@ class Pool:
         task.add_done_callback(self._closing.discard)
 
 
-def _context(config: DeliveryConfig | None, *, verify: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(config.ca) if config is not None and config.ca else None)
-    if not verify:
-        # Opportunistic TLS keeps listeners out; who could forge a certificate could also strip STARTTLS (RFC 7435).
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
+def _verified(ca: Path | None, own_ca: Path | None) -> ssl.SSLContext:
+    """For hosts that must prove their name (RFC 6125)."""
+    context = ssl.create_default_context(cafile=str(ca) if ca else None)
+    if ca is None and own_ca is not None and own_ca.exists():
+        context.load_verify_locations(cafile=str(own_ca))
+    return context
+
+
+def _unverified() -> ssl.SSLContext:
+    """For opportunistic TLS, which keeps listeners out: who forges certificates can strip STARTTLS too (RFC 7435)."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
     return context

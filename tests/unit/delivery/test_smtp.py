@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from services.common import tls
 from services.common.components import DnsConfig
 from services.common.config import Address
 from services.common.directory import Tls
@@ -203,17 +204,29 @@ async def test_required_tls_is_never_done_without() -> None:
 
 @pytest.mark.parametrize("tls", ["opportunistic", "required"])
 async def test_tls_is_used_where_it_is_offered(tls: Tls, tmp_path: Path) -> None:
-    """Also with a certificate of nobody's: it keeps listeners out."""
-    async with sink(tls=certificate(tmp_path)) as hop, transport() as way:
+    """Also with a certificate of nobody's, where nobody asks for one: it keeps listeners out."""
+    config = replace(CONFIG, verify_certificates=False)
+    async with sink(tls=certificate(tmp_path)) as hop, transport(config) as way:
         assert (await way.send(to(hop.address, tls), mail()))[0].fate == "delivered"
         assert hop.taken[0].tls
         assert hop.taken[0].content == CONTENT
 
 
-async def test_a_strange_certificate_is_refused_where_that_is_asked(tmp_path: Path) -> None:
-    """`verify_certificates` with `required`."""
-    config = replace(CONFIG, verify_certificates=True)
-    async with sink(tls=certificate(tmp_path)) as hop, transport(config) as way:
+async def test_required_tls_takes_the_installations_certificates(tmp_path: Path) -> None:
+    """Of the host that was asked for."""
+    identity = tls.ensure(tmp_path / "tls", "relay")
+    async with sink(tls=tls.server_context(identity)) as hop:
+        made = SmtpTransport(
+            CONFIG, Resolver(DnsConfig(servers=())), Destinations(most=4, first=5.0), own_ca=identity.ca
+        )
+        assert (await made.send(to(hop.address, "required"), mail()))[0].fate == "delivered"
+        await made.close()
+        assert hop.taken[0].tls
+
+
+async def test_a_strange_certificate_is_refused_where_tls_is_required(tmp_path: Path) -> None:
+    """Nobody listens, but who is it that reads?"""
+    async with sink(tls=certificate(tmp_path)) as hop, transport() as way:
         result = (await way.send(to(hop.address, "required"), mail()))[0]
         assert (result.fate, result.code) == ("deferred", "tls_failed")
         assert hop.taken == []
