@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.cli import holds, views
+from services.cli import holds, passwords, views
 from services.cli.command import Argument, Command
 
 
@@ -245,7 +245,7 @@ SYSTEM = (
             run="apply", view=views.changes),
 )  # fmt: skip
 
-COMMANDS = (*DIRECTORY, *POLICY, *MAIL, *holds.ROWS, *AUDIT, *SYSTEM)
+COMMANDS = (*DIRECTORY, *POLICY, *MAIL, *holds.ROWS, *passwords.ROWS, *AUDIT, *SYSTEM)
 
 NOUNS = {
     "tenant": "organisations that are hosted here",
@@ -259,6 +259,7 @@ NOUNS = {
     "hold": "mail that waits for a person's decision",
     "deputy": "who reviews in your place",
     "notice": "the words that people are told things in",
+    "password": "of sealed mail: your own, and those agreed with partners",
     "queue": "mail that waits for its next hop",
     "archive": "what is kept, and how much of it can be found",
     "audit": "who did what, provably",
