@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.corpus.tricks import write
+
 FOLDER = Path(__file__).parent
 CARD = "4111 1111 1111 1111"
 
@@ -144,6 +146,7 @@ def cases() -> Iterator[Case]:
 
 def main() -> None:
     """Write the files."""
+    write()
     for case in cases():
         (FOLDER / f"{case.name}.eml").write_bytes(case.raw)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 _UU = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,255})\r?\n", re.MULTILINE)
 _YENC = re.compile(rb"^=ybegin [^\r\n]{0,400}?name=([^\r\n]{1,255})\r?\n(?:=ypart [^\r\n]{0,200}\r?\n)?", re.MULTILINE)
@@ -28,27 +29,27 @@ def carried(content: bytes) -> list[Carried]:
     found: list[Carried] = []
     if b"begin" not in content:
         return found
-    for start in _UU.finditer(content):
-        if len(found) >= _MAX_FILES:
-            break
-        decoded, whole = _uu(content, start.end(), base64=start[0].startswith(b"begin-base64"))
+    begins = list(islice(_UU.finditer(content), _MAX_FILES))
+    for start, limit in zip(begins, [*(b.start() for b in begins[1:]), len(content)], strict=False):
+        decoded, whole = _uu(content, start.end(), limit, base64=start[0].startswith(b"begin-base64"))
         if decoded:
             found.append(Carried(start[1].decode("utf-8", "replace").strip(), decoded, "uuencode", whole))
-    for start in _YENC.finditer(content):
-        if len(found) >= _MAX_FILES:
-            break
-        end = content.find(b"\n=yend", start.end())
-        body = content[start.end() : end if end >= 0 else len(content)].replace(b"\r", b"").replace(b"\n", b"")
+    starts = list(islice(_YENC.finditer(content), _MAX_FILES - len(found)))
+    for number, start in enumerate(starts):
+        # Without an end of its own a file ends where the next begins.
+        limit = starts[number + 1].start() if number + 1 < len(starts) else len(content)
+        end = content.find(b"\n=yend", start.end(), limit)
+        body = content[start.end() : end if end >= 0 else limit].replace(b"\r", b"").replace(b"\n", b"")
         plain = _ESCAPED.sub(lambda m: bytes([(m[1][0] - 64) % 256]), body).translate(_SHIFTED)
         found.append(Carried(start[1].decode("utf-8", "replace").strip(), plain, "yenc", end >= 0))
     return found
 
 
-def _uu(content: bytes, position: int, *, base64: bool) -> tuple[bytes, bool]:
+def _uu(content: bytes, position: int, limit: int, *, base64: bool) -> tuple[bytes, bool]:
     decoded: list[bytes] = []
-    while position < len(content):
-        stop = content.find(b"\n", position)
-        stop = stop if stop >= 0 else len(content)
+    while position < limit:
+        stop = content.find(b"\n", position, limit)
+        stop = stop if stop >= 0 else limit
         line = content[position:stop].rstrip(b"\r")
         position = stop + 1
         if line in (b"end", b"===="):

@@ -21,7 +21,8 @@ _MISSPELT = re.compile(
     rb"(?<!content-type)(?<!content-transfer-encoding)(?<!content-disposition)",
     re.IGNORECASE | re.MULTILINE,
 )
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+# One that is not closed is one too: to fail at its end, and try again at the next quote, would cost the square.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f]|\r(?!\n)|\n[ \t]+\r?(?:\n|$)")
 _PARAMETER = re.compile(
     r"""(?<![\w-])(?P<name>boundary|charset|filename|name)(?P<at>\*\d{1,3})?(?P<coded>\*)?\s*=\s*"""
@@ -57,7 +58,7 @@ def oddities(block: bytes) -> set[str]:
         field = name.lower()
         counts[field] = counts.get(field, 0) + 1
         value = raw[:_MAX_VALUE].decode("utf-8", "replace")
-        bare = _QUOTED.sub('""', value)
+        bare = _QUOTED.sub(lambda quoted: '""' if len(quoted[0]) > 1 and quoted[0][-1] == '"' else '"', value)
         if space or bare.count('"') % 2:
             found.add("header-odd")
         if "(" in bare:

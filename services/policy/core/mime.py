@@ -79,7 +79,7 @@ def _reading(raw: bytes, limits: Limits) -> Reading:
         reading.odd.update(() if reading.odd else ("structure-unreadable",))
     if reading.odd - _HARMLESS:
         usual = list(reading.leaves)
-        if fast:
+        if fast and len(raw) <= limits.max_slow:
             other = read_slowly(raw, limits)
             reading.leaves += fresh(other.leaves, usual)
             reading.odd |= other.odd
