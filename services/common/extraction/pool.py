@@ -84,7 +84,10 @@ class Pool:
         deadline = time.monotonic() + timeout
         worker = await self._take(tenant, timeout)
         try:
-            return await worker.ask(files, passwords, max(deadline - time.monotonic(), 0.0))
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise Busy("extraction: no worker came free in time")
+            return await worker.ask(files, passwords, left)
         finally:
             self._give(tenant, worker)
 

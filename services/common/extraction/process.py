@@ -160,7 +160,10 @@ class Worker:
 
 def _spawn(limits: Limits) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """A new process and our end of its channel. Nothing of our environment goes along: no setting, no secret."""
-    ours, theirs = socket.socketpair()
+    try:
+        ours, theirs = socket.socketpair()
+    except OSError as error:
+        raise Unavailable("extraction: no worker can be started", reason=type(error).__name__) from error
     with theirs:
         try:
             # No code of ours runs between fork and exec, where other threads may hold locks.

@@ -22,7 +22,7 @@ _ATTRIBUTE = re.compile(
 )
 _COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)", re.DOTALL)
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([\w:-]{2,40})""", re.IGNORECASE)
-_MAX_BYTES = 16 * 1024 * 1024
+_MAX_BYTES = 8 * 1024 * 1024
 
 
 def read_html(content: bytes, reading: Reading) -> None:

@@ -9,7 +9,7 @@ from services.common.extraction.readers.plain import decode
 from services.common.extraction.walk import Reading
 
 _ATTRIBUTE = re.compile(r"""=\s*"([^"<]{1,4000})"|=\s*'([^'<]{1,4000})'""")
-_MAX_BYTES = 16 * 1024 * 1024
+_MAX_BYTES = 8 * 1024 * 1024
 
 
 def read_xml(content: bytes, reading: Reading) -> None:
