@@ -97,10 +97,15 @@ async def running(
 
     `rpc_addresses` gives each its gRPC address where several share a process.
     """
+    from services.common.audit_calls import AuditedCalls
+    from services.common.audit_entries import AuditTrail
     from services.common.bus.nats import connect_bus
     from services.common.control import Control
     from services.common.objects import open_store
     from services.common.rpc import RpcServer
+    from services.common.sealing.factkeys import FactKeys
+    from services.common.sealing.keys import PublicKeys
+    from services.common.sealing.writers import load_writers
 
     everything = Running()
     async with AsyncExitStack() as stack:
@@ -115,6 +120,9 @@ async def running(
             control = Control(objects, bus, node=name)
             await stack.enter_async_context(control.running())
             rpc = RpcServer(name, control, tls_directory(settings))
+            fact_keys = FactKeys(bus.bucket("factkeys"), PublicKeys(objects, load_writers(settings)))
+            trail = await stack.enter_async_context(AuditTrail(bus, fact_keys).running())
+            rpc.audit(AuditedCalls(trail, name))
             context = Context(name, settings, objects, bus, control, rpc)
             context.health.add("store", objects.check)
             context.health.add("nats", _connected(bus))

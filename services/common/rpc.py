@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import grpc
 from google.protobuf import descriptor_pool
@@ -61,6 +61,16 @@ FRONT_DOOR = "frontdoor"
 """The certificate of the front door: it calls for others and may call nothing by itself."""
 _OPEN = frozenset({"grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"})
 """Third-party services whose answers are no secret: health by name, and our published contracts."""
+
+
+class Calls(Protocol):
+    """Who is told of calls, for the audit log; neither may wait or fail."""
+
+    def seen(self, caller: Principal) -> None:
+        """A known caller."""
+
+    def refused(self, caller: Principal, method: str) -> None:
+        """A known caller who may not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +181,11 @@ class RpcServer:
         self._register: list[Callable[[Any], None]] = []
         self._server: grpc.aio.Server | None = None
         self._health = grpc_health.HealthServicer()
+        self._guard = _Guard(service, control)
+
+    def audit(self, calls: Calls) -> None:
+        """Tell `calls` of log-ins and refusals from now on."""
+        self._guard.calls = calls
 
     def add(self, add_servicer: Callable[[Any, Any], None], servicer: object) -> None:
         """Register a servicer by its generated `add_…Servicer_to_server`; before `start`."""
@@ -183,7 +198,7 @@ class RpcServer:
         """
         identity = tls.ensure(self._tls, self._service, hosts=_hosts(listen))
         server = grpc.aio.server(
-            interceptors=[_Guard(self._service, self._control)],
+            interceptors=[self._guard],
             options=[
                 ("grpc.max_receive_message_length", MAX_REQUEST),
                 ("grpc.max_send_message_length", MAX_REQUEST),
@@ -236,6 +251,7 @@ class _Guard(grpc.aio.ServerInterceptor):
 
     def __init__(self, service: str, control: Control) -> None:
         self._service, self._control = service, control
+        self.calls: Calls | None = None
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -265,7 +281,10 @@ class _Guard(grpc.aio.ServerInterceptor):
             nameless = caller.kind == "anonymous" or caller.service == FRONT_DOOR
             if nameless and permissions - {options_pb2.PERMISSION_INTERNAL}:
                 raise Unauthenticated("no token")
+            self._refused(caller, method)
             raise Denied("not allowed", method=method)
+        if self.calls is not None:
+            self.calls.seen(caller)
         named = metadata.get("letterlock-tenant", "")
         return caller, view, named if isinstance(named, str) else ""
 
@@ -274,7 +293,7 @@ class _Guard(grpc.aio.ServerInterceptor):
             began, code = time.perf_counter(), "cancelled"
             try:
                 caller, view, named = self._admit(method, context)
-                with acting_as(caller, view, tenant=named):
+                with acting_as(caller, view, tenant=named), self._watching(caller, method):
                     async with asyncio.timeout(_LONGEST_CALL):
                         response = await inner(request, context)
                         code = "ok"
@@ -298,8 +317,9 @@ class _Guard(grpc.aio.ServerInterceptor):
                 # Not `acting_as`: an abandoned generator may be closed in another context than it ran in.
                 _call.set(_Call(caller, view, named))
                 async with asyncio.timeout(_LONGEST_STREAM):
-                    async for response in inner(request, context):
-                        yield response
+                    with self._watching(caller, method):
+                        async for response in inner(request, context):
+                            yield response
                 code = "ok"
             except grpc.aio.AbortError:
                 code = "aborted"
@@ -311,6 +331,18 @@ class _Guard(grpc.aio.ServerInterceptor):
                 telemetry.RPC_SECONDS.labels(self._service, method, code).observe(time.perf_counter() - began)
 
         return answer
+
+    @contextmanager
+    def _watching(self, caller: Principal, method: str) -> Iterator[None]:
+        try:
+            yield
+        except Denied:
+            self._refused(caller, method)
+            raise
+
+    def _refused(self, caller: Principal, method: str) -> None:
+        if self.calls is not None:
+            self.calls.refused(caller, method)
 
     def _note(self, method: str, error: Exception) -> str:
         named = _named(error)
