@@ -65,7 +65,7 @@ TRICKS: Mapping[str, tuple[bytes, str]] = {
     "a space before the colon": (multipart(part("Content-Transfer-Encoding : base64", body=B64)), "header-odd"),
     "an underscore in the name": (multipart(part("Content_Transfer_Encoding: base64", body=B64)), "header-odd"),
     "an unknown encoding": (multipart(part("Content-Transfer-Encoding: x-base64", body=B64)), "encoding-unknown"),
-    "a line that is no header": (multipart(part("Content-Type: text/plain", "junk", "Content-Transfer-Encoding: base64", body=B64)), "header-odd"),
+    "a line that is no header": (multipart(part("Content-Type: text/plain", "junk", "Content-Transfer-Encoding: base64", body=B64)), "header-broken"),
     "NUL in a header": (multipart(part("Content-Type: text/plain\0", "Content-Transfer-Encoding: base64", body=B64)), "header-odd"),
     "junk in base64": (multipart(part("Content-Transfer-Encoding: base64", body=B64[:10] + "!*" + B64[10:])), "base64-odd"),
     "padding inside base64": (multipart(part("Content-Transfer-Encoding: base64", body="QQ==" + B64)), "base64-odd"),

@@ -25,7 +25,7 @@ _MULTIPART = re.compile(rb"^content-type:[ \t\r\n]*multipart/", re.IGNORECASE | 
 _BASE64 = re.compile(rb"^content-transfer-encoding[ \t]*:[^\n]*base64", re.IGNORECASE | re.MULTILINE)
 _HARMLESS = frozenset({"text-outside", "boundary-unclosed", "uuencode", "yenc", "polyglot", "external-body"})
 """Codes that say nothing about where parts begin and how they are coded."""
-_BROKEN = frozenset({"header-odd"})
+_BROKEN = frozenset({"header-broken"})
 _SILENCED = frozenset({"base64", "quoted-printable"})
 _MIME_PREAMBLE = re.compile(r"(?i)\s*this is a (?:multi-?part|cryptographically|mime)[^\n]*(?:\s|$)")
 _MAX_HEADER_BLOCK = 256 * 1024
@@ -231,7 +231,7 @@ def _blocks(raw: bytes, boundaries: Sequence[bytes], reading: Reading) -> set[st
     end = BLANK.search(raw, 0, _MAX_HEADER_BLOCK)
     found = oddities(raw[: end.start()] if end else raw[:_MAX_HEADER_BLOCK])
     if odd_header(raw):
-        found.add("header-odd")
+        found.add("header-broken")
     if end and _BASE64.search(raw, 0, end.start()) and base64_odd(raw[end.end() :]):
         found.add("base64-odd")
     if not boundaries:
@@ -263,7 +263,7 @@ def _blocks(raw: bytes, boundaries: Sequence[bytes], reading: Reading) -> set[st
         if index and end is not None:
             found |= oddities(body[: end.start()])
             if odd_header(body):
-                found.add("header-odd")
+                found.add("header-broken")
             if _BASE64.search(body, 0, end.start()) and base64_odd(body[end.end() :]):
                 found.add("base64-odd")
         if end and _MULTIPART.search(body, 0, end.start()) and body[end.end() :].strip():

@@ -26,7 +26,7 @@ _DEFECTS = {
     errors.CloseBoundaryNotFoundDefect: "boundary-unclosed",
     errors.StartBoundaryNotFoundDefect: "boundary-missing",
     errors.NoBoundaryInMultipartDefect: "boundary-missing",
-    errors.MissingHeaderBodySeparatorDefect: "header-odd",
+    errors.MissingHeaderBodySeparatorDefect: "header-broken",
 }
 _MAX_HEADER_BLOCK = 256 * 1024
 _MAX_NESTS = 100
