@@ -17,7 +17,7 @@ from services.common.bus import Bus
 from services.common.directory import Directory
 from services.common.errors import Error
 from services.common.facts import Facts, MailReader
-from services.common.ids import INSTALLATION
+from services.common.ids import INSTALLATION, TenantId
 from services.common.notices import Templates
 from services.common.sealing import writers
 from services.common.sealing.factkeys import FactKeys
@@ -83,6 +83,11 @@ async def _sealing(
     reader = MailReader(ctx.objects, identities, trusted)
     facts = Facts(ctx.bus, FactKeys(ctx.bus.bucket("factkeys"), public, identities), reader)
     ctx.rpc.add(keys_pb2_grpc.add_HeldServiceServicer_to_server, HeldServicer(reader))
+
+    def language(tenant: TenantId) -> str:
+        found = ctx.control.directory.tenant(tenant)
+        return (found.language if found is not None else "") or config.language
+
     book = StoredBook(ctx.objects, master)
     templates = Templates(ctx.objects)
     secret = secretmail.SecretMail(ctx.objects, public, signer, facts, lambda: ctx.control.directory)
@@ -90,7 +95,7 @@ async def _sealing(
         templates,
         threads=config.threads,
         google_domains=config.google_domains,
-        language=config.language,
+        language=language,
         largest=config.max_bytes,
     )
     stack.callback(packer.close)
@@ -99,7 +104,7 @@ async def _sealing(
         book=book,
         contents=StoredContents(ctx.objects, public, signer),
         packer=packer,
-        notices=SecretNotices(secret, templates, hostname=config.hostname, language=config.language),
+        notices=SecretNotices(secret, templates, hostname=config.hostname, language=language),
         directory=lambda: ctx.control.directory,
         now=_now,
     )

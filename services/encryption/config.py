@@ -19,7 +19,7 @@ class EncryptionConfig:
     )
     check_every: timedelta = setting(timedelta(minutes=10), "How often today's and tomorrow's keys are made sure of")
     hostname: str = setting("letterlock.localhost", "Name that notices with a password come from")
-    language: str = setting("", "Language of covers where the rule says none: en, ja, zh-Hant; empty: the mail's own")
+    language: str = setting("", "Language of covers where the tenant has none: en, ja, zh-Hant; empty: the mail's own")
     concurrency: int = setting(16, "Mails that are at work at once")
     threads: int = setting(2, "Mails that are packed at once; each is held in memory a few times over")
     max_bytes: int = setting(64 * 1024 * 1024, "Largest mail that is sealed; a larger one is returned to its sender")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 
 from letterlock.mail.v1 import mail_pb2
 
 from services.common import notices
 from services.common.errors import NotFound
-from services.common.ids import MailId
+from services.common.ids import MailId, TenantId
 from services.common.objects import ObjectStore
 from services.common.sealing.content import content_key, write_content
 from services.common.sealing.keys import PublicKeys
@@ -40,7 +41,9 @@ class StoredContents:
 class SecretNotices:
     """`Notices` by secret mail."""
 
-    def __init__(self, secret: SecretMail, templates: notices.Templates, *, hostname: str, language: str) -> None:
+    def __init__(
+        self, secret: SecretMail, templates: notices.Templates, *, hostname: str, language: Callable[[TenantId], str]
+    ) -> None:
         self._secret, self._templates = secret, templates
         self._hostname, self._language = hostname, language
 
@@ -57,7 +60,7 @@ class SecretNotices:
             "sender": plan.sender,
             "recipients": "\n".join(r for s in made for r in s.recipients),
         }
-        language = settings.language or self._language
+        language = settings.language or self._language(plan.tenant)
         rendered = await self._templates.render(plan.tenant, "sealed.password", language, fields)
 
         def build(own_id: MailId, now: datetime) -> bytes:

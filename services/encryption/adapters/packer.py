@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
@@ -50,7 +50,13 @@ class ThreadedPacker:
     """`Packer` over ZIP and PDF. Use as a context manager: leaving it waits for what is being made."""
 
     def __init__(
-        self, templates: Templates, *, threads: int, google_domains: Sequence[str], language: str, largest: int
+        self,
+        templates: Templates,
+        *,
+        threads: int,
+        google_domains: Sequence[str],
+        language: Callable[[TenantId], str],
+        largest: int,
     ) -> None:
         self._templates, self._google, self._language = templates, tuple(google_domains), language
         self._largest = largest
@@ -80,7 +86,7 @@ class ThreadedPacker:
         google = at_google(sealing.secret.recipients, self._google)
         found = package.arrange(mail, raw, sealing.settings, google=google)
         file = "sealed.pdf" if sealing.settings.format == "pdf" else "sealed.zip"
-        wanted = sealing.settings.language or self._language
+        wanted = sealing.settings.language or self._language(sealing.tenant)
         language = language_of(wanted) if wanted else _spoken(mail)
         return _Ready(mail, found, file, language, edited.summary if sealing.changes else "")
 

@@ -84,13 +84,15 @@ class World:
         signer = self.keys.signer("encryption")
         templates = Templates(self.objects)
         secret = SecretMail(self.objects, self.keys.public, signer, self.facts, self.directory)
-        self.packer = ThreadedPacker(templates, threads=1, google_domains=("gmail.com",), language="", largest=10**6)
+        self.packer = ThreadedPacker(
+            templates, threads=1, google_domains=("gmail.com",), language=lambda tenant: "", largest=10**6
+        )
         self.seal = Seal(
             facts=self.facts,
             book=self.book,
             contents=StoredContents(self.objects, self.keys.public, signer),
             packer=self.packer,
-            notices=SecretNotices(secret, templates, hostname="mx.example", language="en"),
+            notices=SecretNotices(secret, templates, hostname="mx.example", language=lambda tenant: ""),
             directory=self.directory,
             now=lambda: datetime.now(UTC),
         )
