@@ -21,14 +21,13 @@ import orjson
 
 from services.common import log
 from services.common.bus import Bus
-from services.common.errors import Error, InvalidInput, Unavailable
+from services.common.errors import Error, InvalidInput
 from services.common.ids import TenantId
 from services.common.sealing.factkeys import FactKeys, trace_of
 
 _log = log.get(__name__)
 _MOST_WAITING = 10_000
 _AGAIN_SECONDS = 5.0
-_ENSURE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,21 +126,6 @@ class AuditTrail:
             _log.error("audit.entries_lost", waiting=len(self._waiting))
         self._waiting.append(entry.stamped())
         self._new.set()
-
-    async def ensure(self, entry: AuditEntry) -> None:
-        """Return when the entry is durable on the stream; for what may not happen before it is.
-
-        Raises `Unavailable` (a full stream and a missing key are that too): then the caller does not go on.
-        """
-        try:
-            async with asyncio.timeout(_ENSURE_SECONDS):
-                await self._publish(entry.stamped())
-        except TimeoutError as error:
-            raise Unavailable("the audit log does not answer") from error
-        except Unavailable:
-            raise
-        except Error as error:
-            raise Unavailable("the audit log cannot be written", reason=error.code) from error
 
     async def _tell(self) -> None:
         while True:

@@ -10,6 +10,7 @@ from letterlock.quarantine.v1 import quarantine_pb2_grpc
 
 from services.common import rpc, telemetry
 from services.common.app import Context
+from services.common.audit_client import RemoteAuditLog
 from services.common.audit_entries import AuditTrail
 from services.common.bus import Bus
 from services.common.components import PortalConfig
@@ -77,8 +78,10 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         trail = await stack.enter_async_context(AuditTrail(ctx.bus, fact_keys).running())
         stack.push_async_callback(policy.close)
         stack.push_async_callback(encryption.close)
+        audit = RemoteAuditLog.of(ctx)
+        stack.push_async_callback(audit.close)
         quarantine = Quarantine(store, facts, ctx.bus, trail, Fitness(RemoteInspector(policy)), changed=announcer.kick)
-        review = Review(store, quarantine, people, AuditedReveal(encryption, trail.ensure))
+        review = Review(store, quarantine, people, AuditedReveal(encryption, audit))
         holds = HoldServicer(review, people, settings, links)
         ctx.rpc.add(quarantine_pb2_grpc.add_HoldServiceServicer_to_server, holds)
         ctx.rpc.add(quarantine_pb2_grpc.add_NoticeServiceServicer_to_server, NoticeServicer(templates))

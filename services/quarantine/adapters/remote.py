@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -10,6 +10,7 @@ from letterlock.keys.v1 import keys_pb2, keys_pb2_grpc
 from letterlock.policy.v1 import policy_pb2, policy_pb2_grpc
 
 from services.common import rpc
+from services.common.audit_client import AuditLog
 from services.common.audit_entries import AuditEntry
 from services.common.ids import MailId, TenantId
 from services.quarantine.ports import Inspection
@@ -35,15 +36,15 @@ class RemoteInspector:
 
 
 class AuditedReveal:
-    """`Reveal`: `ensure` makes the entry durable, then encryption, which has the key, opens the mail."""
+    """`Reveal`: the entry is in the tenant's log, then encryption, which has the key, opens the mail."""
 
-    def __init__(self, channel: grpc.aio.Channel, ensure: Callable[[AuditEntry], Awaitable[object]]) -> None:
+    def __init__(self, channel: grpc.aio.Channel, audit: AuditLog) -> None:
         self._stub: Any = keys_pb2_grpc.HeldServiceStub(channel)
-        self._ensure = ensure
+        self._audit = audit
 
     async def __call__(self, tenant: TenantId, mail_id: MailId, entry: AuditEntry) -> AsyncIterator[bytes]:
         """See the port."""
-        await self._ensure(entry)
+        await self._audit.append(entry)
         request = keys_pb2.OpenHeldRequest(tenant=tenant, mail_id=mail_id)
         try:
             async for answer in self._stub.OpenHeld(request, timeout=_OPEN_SECONDS):
