@@ -175,17 +175,18 @@ class Scanner:
         return candidates
 
     def _take(self, taken: list[_Candidate], buffer: Buffer, context: Sequence[int], form: _Form, end: int) -> None:
-        """Add the candidate that ends here; where it overlaps with the one before, the surer one stays."""
+        """Add the candidate that ends here; where it overlaps with the one before, the surer or longer one stays."""
         last = taken[-1] if taken else None
-        floor = last.end if last else 0
-        if last is not None and last.confidence != "high" and end - last.end < form.shape.width:
+        if last is None or end - last.end >= form.shape.width:
+            floor = last.end if last else 0
+        else:
             floor = taken[-2].end if len(taken) > 1 else 0
         candidate = form.confirm(buffer, context, floor, end)
         if candidate is None:
             return
         if last is None or candidate.start >= last.end:
             taken.append(candidate)
-        elif CONFIDENCES.index(candidate.confidence) > CONFIDENCES.index(last.confidence):
+        elif (candidate.rank, -candidate.start) >= (last.rank, -last.start):
             taken[-1] = candidate
 
 
@@ -285,6 +286,11 @@ class _Candidate:
     end: int
     value: str
     confidence: Confidence
+
+    @property
+    def rank(self) -> int:
+        """How sure it is, as a number."""
+        return CONFIDENCES.index(self.confidence)
 
     def hit(self, buffer: Buffer, keep: int) -> tuple[int, Hit]:
         text, start = buffer.position(self.start)

@@ -1,0 +1,1 @@
+"""The conformance corpus: every detector's values, disguised, in every carrier."""
