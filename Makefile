@@ -37,6 +37,10 @@ test-opensearch: $(STAMP) ## The index suite against a real OpenSearch 3.8 (need
 bench: $(STAMP) ## Benchmarks beside Postfix where it is installed
 	$(PYTHON) -m tests.bench
 
+.PHONY: bench-detectors
+bench-detectors: $(STAMP) ## Every detector's values in every disguise and carrier, and the detectors' speed, into docs/detectors.md
+	$(PYTHON) -m tests.detectors.report
+
 .PHONY: fmt-check
 fmt-check: $(STAMP)
 	.venv/bin/ruff format --check services tests
