@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -61,6 +62,25 @@ class Revisions:
         self._control, self._cached, self._filters = control, cached, filters
         self._compiled: OrderedDict[TenantId, InForce] = OrderedDict()
         self._group_names: tuple[int, dict[TenantId, dict[str, str]]] = (-1, {})
+        self._changed = asyncio.Event()
+        self._follower: asyncio.Task[None] | None = None
+
+    @asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """Compile new revisions in a thread as they become known, while the context lives.
+
+        A large document takes longer than the event loop may wait; the old revision decides until the new is ready.
+        """
+        end = self._control.on_change(lambda _: self._changed.set())
+        self._changed.set()
+        self._follower = asyncio.create_task(self._follow())
+        try:
+            yield
+        finally:
+            end()
+            self._follower.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._follower
 
     def current(self, tenant: TenantId) -> InForce:
         """The policy in force on this node; raises `Unavailable` when it has one that this version cannot read."""
@@ -68,20 +88,52 @@ class Revisions:
         if known is None or known.policy is None or known.policy_revision == 0:
             return _NONE
         compiled = self._compiled.get(tenant)
-        if compiled is None or compiled.revision != known.policy_revision:
-            # Groups and filters were checked when it was applied; a group deleted since is empty, a filter taken away
-            # since is unknown, and the rest still holds.
-            policy = parse(str(known.policy.get("document", "")), Known(compile=compile_expression)).policy
+        behind = compiled is None or compiled.revision < known.policy_revision
+        followed = self._follower is not None and not self._follower.done()
+        if compiled is None or (behind and not followed):
+            policy = _usable(str(known.policy.get("document", "")))
             if policy is None:
                 _log.error("policy.unusable", tenant=tenant, revision=known.policy_revision)
                 raise Unavailable("the policy in force cannot be used by this version", tenant=tenant)
-            compiled = InForce(policy, known.policy_revision)
-            self._compiled[tenant] = compiled
-            _log.info("policy.compiled", tenant=tenant, revision=compiled.revision, rules=len(policy.rules))
+            compiled = self._put_in_force(tenant, policy, known.policy_revision)
         self._compiled.move_to_end(tenant)
         while len(self._compiled) > self._cached:
             self._compiled.popitem(last=False)
         return compiled
+
+    def _put_in_force(self, tenant: TenantId, policy: Policy, revision: int) -> InForce:
+        compiled = self._compiled.get(tenant)
+        if compiled is None or compiled.revision < revision:
+            compiled = self._compiled[tenant] = InForce(policy, revision)
+            _log.info("policy.compiled", tenant=tenant, revision=revision, rules=len(policy.rules))
+        return compiled
+
+    async def _follow(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            for tenant in list(self._control.directory.tenants):
+                try:
+                    await self._prepare(tenant)
+                except Exception as error:
+                    # The next change, or the next mail, tries again; one tenant's document never stops the others'.
+                    _log.error("policy.not_compiled", tenant=tenant, error=type(error).__name__)
+                    self._compiled.pop(tenant, None)
+
+    async def _prepare(self, tenant: TenantId) -> None:
+        known = self._control.directory.tenant(tenant)
+        if known is None or known.policy is None or known.policy_revision == 0:
+            return
+        compiled = self._compiled.get(tenant)
+        full = len(self._compiled) >= self._cached
+        if compiled.revision >= known.policy_revision if compiled is not None else full:
+            return
+        policy = await asyncio.to_thread(_usable, str(known.policy.get("document", "")))
+        if policy is None:
+            # `current` says what is wrong with it, each time it is asked.
+            self._compiled.pop(tenant, None)
+        else:
+            self._put_in_force(tenant, policy, known.policy_revision)
 
     def group(self, tenant: TenantId, name: str) -> frozenset[str]:
         """The lower-case addresses in a group of the tenant; empty when there is no such group."""
@@ -127,7 +179,7 @@ class Revisions:
         if number == 0:
             return Policy()
         stored = await self.get(tenant, number)
-        policy = (await asyncio.to_thread(parse, stored.text, Known(compile=compile_expression))).policy
+        policy = await asyncio.to_thread(_usable, stored.text)
         if policy is None:
             raise Unavailable("that revision cannot be used by this version", tenant=tenant)
         return policy
@@ -156,6 +208,7 @@ class Revisions:
         number = await self._control.put(
             tenant, KIND, KEY, value, expected=newest.number if newest else None, actor=actor
         )
+        self._put_in_force(tenant, checked.policy, number)
         _log.info("policy.applied", tenant=tenant, revision=number, rules=value["rules"])
         return await self.get(tenant, number), True, checked.warnings
 
@@ -169,6 +222,15 @@ class Revisions:
         old = await self.get(tenant, number)
         words = f"rollback to {number}" + (f": {note}" if note else "")
         return (await self.apply(tenant, old.text, expected=None, note=words, actor=actor))[0]
+
+
+def _usable(text: str) -> Policy | None:
+    """A revision in force, compiled.
+
+    Groups and filters were checked when it was applied; a group deleted since is empty, a filter taken away since is
+    unknown, and the rest still holds.
+    """
+    return parse(text, Known(compile=compile_expression)).policy
 
 
 def _checked(text: str, known: Known) -> Checked:

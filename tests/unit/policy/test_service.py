@@ -12,8 +12,9 @@ from letterlock.policy.v1 import policy_pb2
 from services.common import rpc
 from services.common.auth import Principal
 from services.common.control import Control
-from services.common.errors import Conflict, InvalidInput, NotFound
+from services.common.errors import Conflict, InvalidInput, NotFound, Unavailable
 from services.common.ids import INSTALLATION, MailId, TenantId
+from services.common.testing import eventually
 from services.common.testing.bus import InMemoryBus
 from services.common.testing.objects import InMemoryObjects
 from services.policy.adapters.grpc import PolicyServicer
@@ -226,3 +227,31 @@ async def test_decision_is_replayed_against_the_revision_it_names(house: House) 
         await house.call("ReplayWhy", policy_pb2.ReplayWhyRequest(decision=decision), tenant=TenantId.new())
     with pytest.raises(InvalidInput):
         await house.call("ReplayWhy", policy_pb2.ReplayWhyRequest())
+
+
+async def test_new_revisions_of_other_nodes_are_compiled_off_the_loop() -> None:
+    """Until the new one is ready the old one decides; a bad one is never "no policy"."""
+    objects, bus = InMemoryObjects(), InMemoryBus()
+    async with (
+        Control(objects, bus, node="policy").running() as here,
+        Control(objects, bus, node="policy").running() as there,
+    ):
+        house, other = House(here), Revisions(there, cached=10)
+        await house.fill()
+        await house.apply(HOLD)
+        async with other.following():
+            await eventually(lambda: other.current(house.tenant).revision == 1)
+            await house.apply(REFUSE)
+            await eventually(lambda: there.directory.tenant(house.tenant).policy_revision == 2)  # type: ignore[union-attr]
+            assert other.current(house.tenant).revision in (1, 2)
+            await eventually(lambda: other.current(house.tenant).revision == 2)
+            await here.put(house.tenant, "policy", "self", {"document": "version: 9"}, expected=2, actor="x")
+            await eventually(lambda: _unusable(other, house.tenant))
+
+
+def _unusable(revisions: Revisions, tenant: TenantId) -> bool:
+    try:
+        revisions.current(tenant)
+    except Unavailable:
+        return True
+    return False
