@@ -23,6 +23,7 @@ from services.policy.adapters.inspect import InspectionServicer
 from services.policy.adapters.passwords import NoPasswords
 from services.policy.adapters.revisions import Revisions
 from services.policy.adapters.rspamd import Rspamd
+from services.policy.adapters.senders import SenderLists
 from services.policy.config import PolicyConfig
 from services.policy.core.extract import Limits
 from services.policy.decide import Bounds, Decider
@@ -56,14 +57,15 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     counting = asyncio.create_task(tally.run())
     try:
         async with sandbox(ctx.settings.of(ExtractionConfig)) as extract:
+            senders = SenderLists(ctx.objects, identities)
             opener = Opener(extract, NoPasswords(), limits)
             bounds = Bounds(limits, config.inline_bytes)
-            decider = Decider(revisions, pool, bounds, filters=filters, tally=tally, opener=opener)
+            decider = Decider(revisions, pool, bounds, filters=filters, tally=tally, opener=opener, senders=senders)
             questions = Questions(facts, decider, config)
             late = Latecomers(facts, reader, ctx.objects, public, signer, decider, config)
             add = ctx.rpc.add
             add(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(revisions, decider, tally))
-            add(policy_pb2_grpc.add_InspectionServiceServicer_to_server, InspectionServicer(reader, decider))
+            add(policy_pb2_grpc.add_InspectionServiceServicer_to_server, InspectionServicer(reader, decider, filters))
             async with (
                 ctx.bus.serve(DECIDE, questions.answer, concurrency=config.waiting),
                 ctx.bus.consume("policy-accepted", late.handle, concurrency=config.concurrency),

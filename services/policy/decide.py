@@ -19,6 +19,7 @@ from services.common import log, telemetry
 from services.common.ids import TenantId
 from services.common.newlines import is_clean, normalise
 from services.policy.adapters import wire
+from services.policy.adapters.senders import SenderLists, apply
 from services.policy.core.evaluate import evaluate
 from services.policy.core.extract import Inspection, Limits, extracted
 from services.policy.core.filters import UNKNOWN, FilterVerdict
@@ -59,9 +60,11 @@ class Decider:
         filters: Filters | None = None,
         tally: ShadowTally | None = None,
         opener: Opener | None = None,
+        senders: SenderLists | None = None,
     ) -> None:
         self._policies, self._pool, self._bounds = policies, pool, bounds
         self._filters, self._tally, self._opener = filters or Filters(()), tally, opener
+        self._senders = senders
 
     async def __call__(
         self,
@@ -96,6 +99,8 @@ class Decider:
             decision = self._consider(tenant, in_force, envelope, message, queued, said)
         else:
             decision = await self._in_thread(tenant, in_force, envelope, raw, message, queued, said, deadline)
+        if self._senders is not None and draft is None:
+            apply(decision, await self._senders.verdict(tenant, envelope.sender), said)
         if self._tally is not None and draft is None and envelope.origin != "trace":
             self._tally.count(tenant, in_force.policy, envelope, decision)
         _log.info(
