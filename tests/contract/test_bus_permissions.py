@@ -205,7 +205,7 @@ async def test_buckets_are_written_by_those_who_own_what_is_in_them(raw: dict[st
     assert not {"ingress", "portal"} & await publishers(raw, "$KV.control.x")
     assert await publishers(raw, "kv.control.x") == set()
     assert await publishers(raw, "$KV.factkeys.x") == {
-        "ingress", "policy", "quarantine", "encryption", "delivery", "archive", "admin",
+        "ingress", "policy", "quarantine", "encryption", "delivery", "archive", "admin", "audit",
     }  # fmt: skip
     assert await publishers(raw, "$KV.queue.x") == {"delivery"}
     assert await listeners(raw, "kv.queue.>") == {"delivery"}

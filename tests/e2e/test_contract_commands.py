@@ -27,9 +27,10 @@ DIRECTORY = ("tenant", "domain", "connector", "person", "group", "apikey")
 VERBS = {
     **dict.fromkeys(DIRECTORY, "list get create update delete"), "policy": "get apply check history rollback trace",
     "mail": "status why", "hold": "list show release delete return forward seal cancel", "archive": "coverage reindex",
+    "audit": "list export verify witness proof",
 }  # fmt: skip
 ADMIN = "acme-admin-fedcba9876543210"
-SERVICES = {"ingress", "policy", "quarantine", "encryption", "delivery", "archive", "admin"}
+SERVICES = {"ingress", "policy", "quarantine", "encryption", "delivery", "archive", "audit", "admin"}
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")

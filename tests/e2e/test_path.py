@@ -23,9 +23,18 @@ async def test_ready_line_names_addresses_and_living_processes(place: Place) -> 
     ready = place.installation.ready
     assert ready["event"] == "ready"
     assert {"relay", "submission", "submissions", "api", "metrics", "data", "pids"} <= ready.keys()
-    assert {"ingress", "policy", "delivery", "archive", "encryption", "quarantine", "admin", "nats", "index"} <= ready[
-        "pids"
-    ].keys()
+    assert {
+        "ingress",
+        "policy",
+        "delivery",
+        "archive",
+        "encryption",
+        "quarantine",
+        "audit",
+        "admin",
+        "nats",
+        "index",
+    } <= ready["pids"].keys()
     assert all(alive(pid) for pid in ready["pids"].values())
 
 

@@ -195,7 +195,7 @@ ACCESS: Mapping[str, Access] = MappingProxyType(
             listens=("audit.>",),
             looks_into=("AUDIT",),
             reads=("control", "factkeys", "nodes", "leases"),
-            writes=("control", "factkeys", "nodes", "leases"),
+            writes=("factkeys", "nodes", "leases"),
         ),
         "admin": Access(asks=("archive.fates",), writes=("control", "factkeys", "nodes")),
         "portal": Access(),

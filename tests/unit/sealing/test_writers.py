@@ -13,7 +13,7 @@ from services.common.errors import Corrupt, InvalidInput, Unavailable
 from services.common.sealing import writers
 from services.common.sealing.writers import ensure_dev, load_signer, load_writers, read_writers, signed
 
-SERVICES = ["ingress", "policy", "delivery", "encryption", "archive", "quarantine", "admin"]
+SERVICES = ["ingress", "policy", "delivery", "encryption", "archive", "quarantine", "admin", "audit"]
 
 
 def at(folder: Path) -> Settings:
