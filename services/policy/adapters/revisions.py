@@ -163,9 +163,13 @@ class Revisions:
 
     async def check(self, tenant: TenantId, text: str, groups: Iterable[str] = ()) -> Checked:
         """What is wrong with a document for this tenant: its groups are read from the store, `groups` will come."""
+        checked = await self._parsed(tenant, text, groups)
+        return replace(checked, warnings=await _doubts(checked))
+
+    async def _parsed(self, tenant: TenantId, text: str, groups: Iterable[str] = ()) -> Checked:
         present = {d.key for d in await self._control.store.list(tenant, "group") if d.value is not None}
         known = Known(frozenset({*present, *groups}), self._filters, compile=compile_expression)
-        return await asyncio.to_thread(_checked, text, known)
+        return await asyncio.to_thread(parse, text, known)
 
     async def get(self, tenant: TenantId, number: int = 0) -> Stored:
         """A revision, by default the newest; raises `NotFound`."""
@@ -188,7 +192,7 @@ class Revisions:
         self, tenant: TenantId, text: str, *, expected: int | None, note: str, actor: str
     ) -> tuple[Stored, bool, tuple[Mistake, ...]]:
         """The newest revision, whether it is new, and what is doubtful in it; raises `Refused` or `Conflict`."""
-        checked = await self.check(tenant, text)
+        checked = await self._parsed(tenant, text)
         if checked.policy is None:
             raise Refused(checked.mistakes)
         try:
@@ -198,7 +202,7 @@ class Revisions:
         if expected is not None and expected != (newest.number if newest else 0):
             raise Conflict("another revision is the newest", public="another revision is the newest: read it again")
         if newest is not None and newest.text == text:
-            return newest, False, checked.warnings
+            return newest, False, await _doubts(checked)
         value = {
             "document": text,
             "note": note[:1000],
@@ -210,7 +214,8 @@ class Revisions:
         )
         self._put_in_force(tenant, checked.policy, number)
         _log.info("policy.applied", tenant=tenant, revision=number, rules=value["rules"])
-        return await self.get(tenant, number), True, checked.warnings
+        # In force first: comparing hundreds of rules with each other may take a second.
+        return await self.get(tenant, number), True, await _doubts(checked)
 
     async def history(self, tenant: TenantId) -> list[Stored]:
         """Every revision, newest first."""
@@ -233,9 +238,8 @@ def _usable(text: str) -> Policy | None:
     return parse(text, Known(compile=compile_expression)).policy
 
 
-def _checked(text: str, known: Known) -> Checked:
-    checked = parse(text, known)
-    return checked if checked.policy is None else replace(checked, warnings=lint(checked.policy))
+async def _doubts(checked: Checked) -> tuple[Mistake, ...]:
+    return () if checked.policy is None else await asyncio.to_thread(lint, checked.policy)
 
 
 def _stored(document: Document, value: Mapping[str, Any]) -> Stored:
