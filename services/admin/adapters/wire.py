@@ -83,6 +83,7 @@ def _tenant(document: Document) -> pb.Tenant:
         suspended=bool(value.get("suspended", False)),
         limits={k: int(v) for k, v in (value.get("limits") or {}).items()},
         revision=document.revision,
+        language=str(value.get("language", "")),
     )
 
 
@@ -148,6 +149,7 @@ TENANT = Noun(
         "keep_refused": ("keep_refused", _plain("keep_refused")),
         "bare_newlines": ("bare_newlines", _text("bare_newlines")),
         "retention": ("retention", _plain("retention")),
+        "language": ("language", _text("language")),
         "approvals": ("approvals", _text("approvals")),
         "suspended": ("suspended", _plain("suspended")),
         "limits": ("limits", lambda message: dict(message.limits)),

@@ -234,6 +234,7 @@ TENANT: Mapping[str, Check] = {
     "approvals": number(1, 10),
     "limits": limits,
     "suspended": flag,
+    "language": one_of("en", "ja", "zh-Hant"),
 }
 DOMAIN: Mapping[str, Check] = {"recipients": one_of("any", "listed", "call_ahead")}
 CONNECTOR: Mapping[str, Check] = {

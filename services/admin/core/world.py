@@ -120,7 +120,7 @@ class _Reader:
 
     def _tenant(self, item: Any, path: str) -> TenantSpec:
         own = {"name", "domains", "connectors", "groups", "people", "archive", "policy"}
-        settings = {"next_hop", "smarthost", "bare_newlines", "limits", "suspended"}
+        settings = {"next_hop", "smarthost", "bare_newlines", "language", "limits", "suspended"}
         raw = self._top(item, own | settings, path)
         name = checks.label(raw.get("name"), f"{path}.name", self.mistakes)
         value = checks.fields({k: raw[k] for k in settings & raw.keys()}, checks.TENANT, path, self.mistakes)

@@ -20,7 +20,7 @@ class Route(_message.Message):
     def __init__(self, address: _Optional[str] = ..., tls: _Optional[str] = ...) -> None: ...
 
 class Tenant(_message.Message):
-    __slots__ = ("id", "name", "next_hop", "smarthost", "keep_refused", "bare_newlines", "retention", "approvals", "suspended", "limits", "revision", "policy_revision")
+    __slots__ = ("id", "name", "next_hop", "smarthost", "keep_refused", "bare_newlines", "retention", "approvals", "suspended", "limits", "revision", "policy_revision", "language")
     class LimitsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -40,6 +40,7 @@ class Tenant(_message.Message):
     LIMITS_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
     POLICY_REVISION_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     next_hop: Route
@@ -52,7 +53,8 @@ class Tenant(_message.Message):
     limits: _containers.ScalarMap[str, int]
     revision: int
     policy_revision: int
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., next_hop: _Optional[_Union[Route, _Mapping]] = ..., smarthost: _Optional[_Union[Route, _Mapping]] = ..., keep_refused: _Optional[bool] = ..., bare_newlines: _Optional[str] = ..., retention: _Optional[str] = ..., approvals: _Optional[int] = ..., suspended: _Optional[bool] = ..., limits: _Optional[_Mapping[str, int]] = ..., revision: _Optional[int] = ..., policy_revision: _Optional[int] = ...) -> None: ...
+    language: str
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., next_hop: _Optional[_Union[Route, _Mapping]] = ..., smarthost: _Optional[_Union[Route, _Mapping]] = ..., keep_refused: _Optional[bool] = ..., bare_newlines: _Optional[str] = ..., retention: _Optional[str] = ..., approvals: _Optional[int] = ..., suspended: _Optional[bool] = ..., limits: _Optional[_Mapping[str, int]] = ..., revision: _Optional[int] = ..., policy_revision: _Optional[int] = ..., language: _Optional[str] = ...) -> None: ...
 
 class Domain(_message.Message):
     __slots__ = ("name", "recipients", "revision")
