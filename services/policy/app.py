@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from letterlock.policy.v1 import policy_pb2_grpc
+from letterlock.policy.v1 import detector_pb2_grpc, policy_pb2_grpc
 
 from services.common.app import Context
 from services.common.components import ExtractionConfig
@@ -18,6 +18,7 @@ from services.common.sealing.factkeys import FactKeys
 from services.common.sealing.keys import PublicKeys
 from services.common.sealing.writers import load_signer, load_writers
 from services.policy.adapters.clamav import ClamAv
+from services.policy.adapters.detectors import DetectorServicer
 from services.policy.adapters.grpc import PolicyServicer
 from services.policy.adapters.inspect import InspectionServicer
 from services.policy.adapters.passwords import NoPasswords
@@ -58,13 +59,14 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     try:
         async with sandbox(ctx.settings.of(ExtractionConfig)) as extract:
             senders = SenderLists(ctx.objects, identities)
-            opener = Opener(extract, NoPasswords(), limits)
+            opener = Opener(extract, NoPasswords(), pool, limits)
             bounds = Bounds(limits, config.inline_bytes)
             decider = Decider(revisions, pool, bounds, filters=filters, tally=tally, opener=opener, senders=senders)
             questions = Questions(facts, decider, config)
             late = Latecomers(facts, reader, ctx.objects, public, signer, decider, config)
             add = ctx.rpc.add
             add(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(revisions, decider, tally))
+            add(detector_pb2_grpc.add_DetectorServiceServicer_to_server, DetectorServicer(extract, pool))
             add(policy_pb2_grpc.add_InspectionServiceServicer_to_server, InspectionServicer(reader, decider, filters))
             async with (
                 ctx.bus.serve(DECIDE, questions.answer, concurrency=config.waiting),

@@ -1,6 +1,6 @@
 """The part of an inspection that leaves this process: files go to the sandbox, with passwords to try.
 
-Never raises for what a file does: a sandbox that is full, slow or dead is a file that was not inspected.
+No file makes it fail: a sandbox that is full, slow or dead is a file that was not inspected.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from services.common.ids import TenantId
 from services.policy.core.extract import Inspection, Limits, extracted
 from services.policy.core.message import Message, Reason
 from services.policy.core.passwords import candidates
+from services.policy.pool import FairPool
 from services.policy.ports import Passwords
 
 _log = log.get(__name__)
@@ -28,8 +29,8 @@ _MARGIN = 0.9
 class Opener:
     """Has files read in the sandbox."""
 
-    def __init__(self, extract: Extractor, passwords: Passwords, limits: Limits) -> None:
-        self._extract, self._passwords, self._limits = extract, passwords, limits
+    def __init__(self, extract: Extractor, passwords: Passwords, pool: FairPool, limits: Limits) -> None:
+        self._extract, self._passwords, self._pool, self._limits = extract, passwords, pool, limits
 
     async def __call__(
         self, tenant: TenantId, inspection: Inspection, *, sender: str, recipients: Sequence[str], deadline: float
@@ -37,11 +38,12 @@ class Opener:
         """The message with what is in its files. `deadline` is on the monotonic clock.
 
         What opens with a password that the mail names, or that the tenant has with its partners, is inspected.
+        Raises `Busy` when the tenant's line in the pool is full.
         """
         message, files = inspection.message, inspection.files
         if not files:
             return message
-        named = await asyncio.to_thread(_named, message)
+        named = await self._pool.run(tenant, lambda: _named(message))
         pieces = await self._read(tenant, files, named, deadline)
         if isinstance(pieces, str):
             return extracted(inspection, None, self._limits, failed=pieces)
@@ -51,7 +53,7 @@ class Opener:
             again = await self._read(tenant, closed, (*known, *named), deadline)
             if not isinstance(again, str):
                 pieces = [p for p in pieces if p.part.partition("/")[0] not in locked] + list(again)
-        return await asyncio.to_thread(extracted, inspection, pieces, self._limits)
+        return await self._pool.run(tenant, lambda: extracted(inspection, pieces, self._limits))
 
     async def _read(
         self, tenant: TenantId, files: Sequence[File], passwords: Sequence[str], deadline: float

@@ -28,10 +28,15 @@ _HARMLESS = frozenset({"text-outside", "boundary-unclosed", "uuencode", "yenc", 
 _BROKEN = frozenset({"header-broken"})
 _SILENCED = frozenset({"base64", "quoted-printable"})
 _MIME_PREAMBLE = re.compile(r"(?i)\s*this is a (?:multi-?part|cryptographically|mime)[^\n]*(?:\s|$)")
+_QUICK = ((b"\n--", 200), (b"<", 4000), (b"=?", 500))
 _MAX_HEADER_BLOCK = 256 * 1024
 
 
 DEFAULT = Limits()
+
+
+class Laborious(Exception):
+    """The mail asks for more than a moment."""
 
 
 class _Unreadable(Exception):
@@ -45,12 +50,19 @@ class _Place:
     depth: int
 
 
-def inspect(raw: bytes, limits: Limits = DEFAULT) -> Inspection:
-    """All of the mail that is read in this process, and the files that are not."""
+def inspect(raw: bytes, limits: Limits = DEFAULT, *, quick: bool = False) -> Inspection:
+    """All of the mail that is read in this process, and the files that are not.
+
+    `quick`: raises `Laborious` where it would take long for its size (many parts or tags, a union of readings).
+    """
+    if quick and any(raw.count(sign) > most for sign, most in _QUICK):
+        raise Laborious
     if len(raw) > limits.max_bytes:
         return inspection_of(Reading(headers_of(raw), doubts=[NotInspected("", "too_large")]), limits)
     try:
-        return inspection_of(_reading(raw, limits), limits)
+        return inspection_of(_reading(raw, limits, quick=quick), limits)
+    except Laborious:
+        raise
     except Exception:
         # Whatever a hostile mail breaks in a parser is a fact about the mail.
         doubts = [NotInspected("", "broken")]
@@ -67,17 +79,21 @@ def headers_only(raw: bytes, doubt: NotInspected) -> Message:
     return inspection_of(Reading(headers_of(raw), doubts=[doubt]), Limits()).message
 
 
-def _reading(raw: bytes, limits: Limits) -> Reading:
+def _reading(raw: bytes, limits: Limits, *, quick: bool) -> Reading:
     """The usual reading, and where programs differ whatever the others have besides."""
     try:
         reading = _read_fast(raw, limits)
         fast = True
     except _Unreadable:
+        if quick:
+            raise Laborious from None
         reading = read_slowly(raw, limits)
         fast = False
         reading.odd |= _blocks(raw, boundaries(raw), Reading({}))
         reading.odd.update(() if reading.odd else ("structure-unreadable",))
     if reading.odd - _HARMLESS:
+        if quick:
+            raise Laborious
         usual = list(reading.leaves)
         if fast and len(raw) <= limits.max_slow:
             other = read_slowly(raw, limits)

@@ -20,7 +20,7 @@ from services.common.ids import MailId, TenantId
 from services.common.testing.extraction import InProcessExtractor
 from services.policy.core.extract import Limits
 from services.policy.core.message import Message
-from services.policy.core.mime import inspect
+from services.policy.core.mime import Laborious, inspect
 from services.policy.core.passwords import MOST, candidates
 from services.policy.decide import Bounds, Decider
 from services.policy.inspection import Opener
@@ -88,14 +88,15 @@ async def look(
     raw: bytes, extract: Extractor | None = None, book: Agreed | None = None, seconds: float = 20
 ) -> Message:
     """One mail as the opener leaves it."""
-    opener = Opener(extract or InProcessExtractor(), book or Agreed(), Limits())
-    return await opener(
-        TENANT,
-        inspect(raw),
-        sender="a@acme.example",
-        recipients=["b@world.example"],
-        deadline=time.monotonic() + seconds,
-    )
+    pool = FairPool(1, waiting=10, waiting_per_tenant=10)
+    opener = Opener(extract or InProcessExtractor(), book or Agreed(), pool, Limits())
+    deadline = time.monotonic() + seconds
+    try:
+        return await opener(
+            TENANT, inspect(raw), sender="a@acme.example", recipients=["b@world.example"], deadline=deadline
+        )
+    finally:
+        pool.close()
 
 
 def texts(message: Message) -> str:
@@ -232,7 +233,7 @@ RULE = "  - {id: cards, when: {detector: {name: payment_card, at_least: 1}}, the
 async def test_the_decision_waits_for_the_sandbox(queued: bool) -> None:
     """A number in a file in an encrypted archive is found in the dialogue and from the queue alike."""
     pool = FairPool(2, waiting=10, waiting_per_tenant=10)
-    opener = Opener(InProcessExtractor(), Agreed(), Limits())
+    opener = Opener(InProcessExtractor(), Agreed(), pool, Limits())
     decider = Decider(cast(Policies, OnePolicy(RULE)), pool, Bounds(Limits(), 65536), opener=opener)
     raw = with_file("the password is hunter2!", locked("hunter2"))
     envelope = mail_pb2.Envelope(tenant=TENANT, mail_id=MailId.new(), sender="a@acme.example", size=len(raw))
@@ -242,9 +243,29 @@ async def test_the_decision_waits_for_the_sandbox(queued: bool) -> None:
     assert decision.legs[0].disposition == mail_pb2.DISPOSITION_HOLD
     assert any(span.startswith("part 2/1 0-19") for w in decision.why for p in w.predicates for span in p.spans)
     assert decision.coverage.complete
-    failing = Opener(Recording(RuntimeError("x")), Agreed(), Limits())
+    failing = Opener(Recording(RuntimeError("x")), Agreed(), pool, Limits())
     doubtful = Decider(cast(Policies, OnePolicy(RULE)), pool, Bounds(Limits(), 65536), opener=failing)
     decision = await doubtful(envelope, raw, queued=queued, timeout=20)
     assert not decision.coverage.complete
     assert decision.origin == "on_doubt"
     pool.close()
+
+
+@pytest.mark.parametrize(
+    ("raw", "laborious"),
+    [
+        (mail("hello"), False),
+        (mail("<p>hello</p>" * 100, Content_Type="text/html"), False),
+        (multipart(*[b"\r\nx"] * 500), True),
+        (mail("QUI=QUJD", Content_Transfer_Encoding="base64"), True),
+        (mail("x", Content_Type="multipart/mixed"), True),
+        (mail("<p>" * 5000, Content_Type="text/html"), True),
+    ],
+)
+def test_what_takes_long_is_not_read_on_the_loop(raw: bytes, laborious: bool) -> None:
+    """The quick way gives up before it costs, and the mail is read in a thread."""
+    if laborious:
+        with pytest.raises(Laborious):
+            inspect(raw, quick=True)
+    else:
+        assert inspect(raw, quick=True) == inspect(raw)
