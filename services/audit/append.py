@@ -22,7 +22,7 @@ from services.audit.ports import LogKeys, LogStore
 from services.common import log, telemetry
 from services.common.audit_client import Receipt
 from services.common.audit_entries import AuditEntry
-from services.common.errors import AlreadyExists, Busy, Corrupt, Error, Unavailable
+from services.common.errors import AlreadyExists, Busy, Corrupt, Error, NotFound, Unavailable
 from services.common.ids import TenantId
 from services.common.tlog import checkpoint, entry, merkle, note, tiles
 
@@ -299,7 +299,10 @@ class Logs:
 
     async def append(self, told: bytes, found: AuditEntry, service: str) -> Receipt:
         """Append what `service` told; see `AuditLog.append`."""
-        values = await self._keys.values(found.tenant)
+        try:
+            values = await self._keys.values(found.tenant)
+        except (NotFound, Corrupt) as error:
+            raise Unavailable("the log's key cannot be had", code=error.code) from error
         made = await asyncio.to_thread(values.make, told, found, service)
         placed = await self.of(found.tenant).append(made)
         opening = made.opening
