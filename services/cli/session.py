@@ -183,8 +183,11 @@ class Session:
 
 def _method(rpc: str) -> Any:
     area, service, method = rpc.split(".")
-    module = importlib.import_module(f"letterlock.{area}.v1.{area}_pb2")
-    return module.DESCRIPTOR.services_by_name[service].methods_by_name[method]
+    services = importlib.import_module(f"letterlock.{area}.v1.{area}_pb2").DESCRIPTOR.services_by_name
+    if service not in services:  # it has a file of its own
+        own = service.removesuffix("Service").lower()
+        services = importlib.import_module(f"letterlock.{area}.v1.{own}_pb2").DESCRIPTOR.services_by_name
+    return services[service].methods_by_name[method]
 
 
 def _path(method: Any) -> str:

@@ -38,6 +38,19 @@ def trace(session: Session, command: Command, values: Mapping[str, Any]) -> Resu
     return Result({"decision": answer["decision"]}, views.decision)
 
 
+def detector_test(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
+    """What is found in a text or a file; the file's name is sent with it."""
+    if ("text" in values) == ("file" in values):
+        raise Usage("give --text or --file")
+    request: Any = session.request(command.rpc)
+    fill(request, command, values, tenant=session.where.tenant)
+    name = values.get("file", "-")
+    request.file_name = "" if name == "-" else Path(name).name
+    answer = plain(session.call(command.rpc, request))
+    document = {"items": answer["hits"], "truncated": answer["truncated"], "not_read": answer["not_read"]}
+    return Result(document, views.detected)
+
+
 def lint(session: Session, command: Command, values: Mapping[str, Any]) -> Result:
     """What is doubtful in a document; a document that cannot be applied is told like `check`. Doubts fail nothing."""
     request = session.request(command.rpc)
@@ -141,6 +154,7 @@ RUN: dict[str, Callable[[Session, Command, Mapping[str, Any]], Result]] = {
     "lint": lint,
     "replay_why": replay_why,
     "check": check,
+    "detector_test": detector_test,
     "decide": holds.decide,
     "health": health,
     "reindex": reindex,

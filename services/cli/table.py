@@ -75,6 +75,7 @@ DIRECTORY = (
             Argument("--smarthost-tls", "smarthost.tls", "TLS on that way", "choice", _TLS),
             Argument("--keep-refused", "keep_refused", "keep mail that policy refuses", "switch"),
             Argument("--bare-newlines", "bare_newlines", "bare CR, LF and NUL", "choice", ("refuse", "normalise")),
+            Argument("--language", "language", "what its people are told things in", "choice", ("en", "ja", "zh-Hant")),
             Argument("--retention", "retention", "how long mail is kept, such as 7y"),
             Argument("--approvals", "approvals", "approvals that reading archived mail needs", "number"),
             Argument("--suspended", "suspended", "take no mail for it", "switch"),
@@ -189,6 +190,18 @@ POLICY = (
     ),
 )  # fmt: skip
 
+DETECTORS = (
+    Command("detector", "list", "what a rule may ask for by name", "policy.DetectorService.ListDetectors",
+            items="detectors", columns=("name", "about", "family", "checksum")),
+    Command("detector", "test", "what the detectors find in a text or a file; values are masked, nothing is kept",
+            "policy.DetectorService.TestDetectors",
+            (Argument("--text", "text", "the text", metavar="TEXT"),
+             Argument("--file", "file", "a file, read as an attachment is (-: stdin)", "bytes", short="-f",
+                      metavar="FILE"),
+             Argument("--detector", "detectors", "only this one; may be repeated", "list")),
+            run="detector_test", view=views.detected),
+)  # fmt: skip
+
 MAIL = (
     Command("mail", "status", "each recipient's fate, and the events that led to it",
             "archive.ArchiveService.MailStatus", (_MAIL,), view=views.mail_status),
@@ -245,7 +258,7 @@ SYSTEM = (
             run="apply", view=views.changes),
 )  # fmt: skip
 
-COMMANDS = (*DIRECTORY, *POLICY, *MAIL, *holds.ROWS, *passwords.ROWS, *AUDIT, *SYSTEM)
+COMMANDS = (*DIRECTORY, *POLICY, *DETECTORS, *MAIL, *holds.ROWS, *passwords.ROWS, *AUDIT, *SYSTEM)
 
 NOUNS = {
     "tenant": "organisations that are hosted here",
@@ -255,6 +268,7 @@ NOUNS = {
     "group": "named addresses of a tenant",
     "apikey": "tokens of people, automation and operators",
     "policy": "a tenant's rules",
+    "detector": "kinds of content that rules find",
     "mail": "what became of a mail, and why; no content",
     "hold": "mail that waits for a person's decision",
     "deputy": "who reviews in your place",

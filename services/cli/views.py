@@ -81,6 +81,19 @@ def findings(document: Mapping[str, Any]) -> str:
     return "".join(f"{place(item)}{printable(item['reason'])}\n" for item in document["items"])
 
 
+def detected(document: Mapping[str, Any]) -> str:
+    """What was found, as a table, and what of a file was not read."""
+    if document["items"]:
+        out = table(document["items"], ("detector", "masked", "confidence", "offset", "part"))
+    else:
+        out = "nothing found\n"
+    if document["truncated"]:
+        out += "there is more: name a detector\n"
+    if document["not_read"]:
+        out += f"parts were not read: {cell(document['not_read'])}\n"
+    return out
+
+
 def replayed(document: Mapping[str, Any]) -> str:
     """Whether a decision follows from its reasons, and what does not."""
     out = "".join(f"{printable(d)}\n" for d in document["differences"]) or "the same decision\n"

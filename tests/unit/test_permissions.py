@@ -33,6 +33,7 @@ ADMINISTER = {
     f"policy.PolicyService/{verb}"
     for verb in ("Get", "Apply", "Check", "History", "Rollback", "Trace", "Lint", "ShadowReport", "ReplayWhy")
 }
+DETECTORS = {"policy.DetectorService/ListDetectors", "policy.DetectorService/TestDetectors"}
 NOTICES = {f"quarantine.NoticeService/{verb}Template{s}" for verb, s in
            (("List", "s"), ("Get", ""), ("Set", ""), ("Reset", ""))}  # fmt: skip
 HOLDS = {
@@ -108,11 +109,11 @@ def test_role_may_call_what_its_permissions_say(role: str) -> None:
 
 def test_what_each_role_may_do_by_name() -> None:
     """The table of CONTRACT and DESIGN, spelled out for what administers, reviews and operates."""
-    sensitive = ADMINISTER | NOTICES | HOLDS | TENANTS
+    sensitive = ADMINISTER | DETECTORS | NOTICES | HOLDS | TENANTS
     may = {role: callable_by(caller(role)) & sensitive for role in {*ROLES, "operator"}}
     assert may == {
-        "operator": TENANTS | ADMINISTER | NOTICES,
-        "tenant_admin": ADMINISTER | NOTICES,
+        "operator": TENANTS | ADMINISTER | DETECTORS | NOTICES,
+        "tenant_admin": ADMINISTER | DETECTORS | NOTICES,
         "reviewer": HOLDS,
         "user": HOLDS,
         "auditor": set(),

@@ -15,7 +15,7 @@ from grpc_status import rpc_status
 from letterlock.archive.v1 import archive_pb2
 from letterlock.directory.v1 import directory_pb2
 from letterlock.mail.v1 import mail_pb2
-from letterlock.policy.v1 import policy_pb2
+from letterlock.policy.v1 import detector_pb2, policy_pb2
 from letterlock.quarantine.v1 import quarantine_pb2
 from letterlock.system.v1 import system_pb2
 
@@ -371,3 +371,18 @@ def test_what_a_sender_wrote_cannot_rewrite_the_terminal(capsys: pytest.CaptureF
     out = ask(api, capsys, "mail", "status", MAIL).out
     assert not {"\x1b", "\x07", "\u202e"} & set(out)
     assert ask(api, capsys, "mail", "status", MAIL, "-o", "json").json["recipients"][0]["address"] == evil
+
+
+def test_detector_test_shows_masked_finds(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A text or a file, not both; the file goes with its name and without its folder."""
+    hit = detector_pb2.DetectorHit(detector="payment_card", masked="4•••1111", confidence="high", offset=3, part="1")
+    api = FakeApi({"policy.DetectorService.TestDetectors": detector_pb2.TestDetectorsResponse(hits=[hit])})
+    (tmp_path / "cards.zip").write_bytes(b"PK")
+    answer = ask(api, capsys, "detector", "test", "--file", str(tmp_path / "cards.zip"), "--detector", "payment_card")
+    assert answer.out.splitlines()[1].split() == ["payment_card", "4•••1111", "high", "3", "1"]
+    request = api.asked[0][1]
+    assert (request.file, request.file_name, list(request.detectors)) == (b"PK", "cards.zip", ["payment_card"])
+    answer = ask(api, capsys, "detector", "test", "--text", "x", "-o", "json")
+    assert answer.json["items"][0]["detector"] == "payment_card"
+    assert ask(api, capsys, "detector", "test").status == 2
+    assert ask(api, capsys, "detector", "test", "--text", "x", "--file", "-").status == 2

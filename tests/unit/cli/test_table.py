@@ -62,6 +62,7 @@ def test_nouns_and_verbs_of_the_contract_are_there() -> None:
         assert verbs[noun] == {"list", "get", "create", "update", "delete"}
     assert verbs["policy"] >= {"get", "apply", "check", "history", "rollback", "trace", "shadow-report"}
     assert verbs["policy"] >= {"lint", "replay-why"}
+    assert verbs["detector"] == {"list", "test"}
     assert verbs["hold"] >= {"list", "show", "release", "delete", "return", "forward", "seal", "cancel"}
     assert (verbs["mail"], verbs["queue"]) == ({"status", "why"}, {"list", "retry", "fail"})
 
