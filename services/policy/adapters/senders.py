@@ -51,14 +51,8 @@ class SenderLists:
         """`allow`, `block` or nothing. Without the store, what was last known."""
         if not address:
             return ""
-        known = self._known.get(tenant)
         try:
-            if known is None or time.monotonic() - known.read_at > _FRESH_SECONDS:
-                before = known.verdicts if known is not None else {}
-                known = _Known(time.monotonic(), await self._store.revisions(tenant, KIND), before)
-                self._known[tenant] = known
-                while len(self._known) > _TENANTS:
-                    self._known.popitem(last=False)
+            known = await self._list(tenant)
             key = hashlib.sha256(f"{tenant}\0{address.lower()}".encode()).hexdigest()[:40]
             revision = known.revisions.get(key, 0)
             if not revision:
@@ -69,6 +63,23 @@ class SenderLists:
         except Error as error:
             _log.warning("policy.sender_list_away", tenant=tenant, code=error.code)
             return ""
+
+    async def _list(self, tenant: TenantId) -> _Known:
+        known = self._known.get(tenant)
+        if known is not None and time.monotonic() - known.read_at < _FRESH_SECONDS:
+            return known
+        try:
+            revisions = await self._store.revisions(tenant, KIND)
+        except Error as error:
+            if known is None:
+                raise
+            _log.warning("policy.sender_list_away", tenant=tenant, code=error.code)
+            revisions = known.revisions
+        fresh = _Known(time.monotonic(), revisions, known.verdicts if known is not None else {})
+        self._known[tenant] = fresh
+        while len(self._known) > _TENANTS:
+            self._known.popitem(last=False)
+        return fresh
 
     async def _read(self, tenant: TenantId, key: str, revision: int, address: str) -> str:
         document = await self._store.get(tenant, KIND, key, revision)
