@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import resource
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +26,8 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "gzip in gzip": bombs.gzip_in_gzip,
     "lying": bombs.lying,
     "entities": bombs.entities,
+    "tags": bombs.tags,
+    "quine": bombs.quine,
 }
 
 
@@ -50,6 +54,15 @@ def test_a_bomb_ends_soon_with_little_memory_and_is_not_called_whole(
 @pytest.mark.parametrize("kind", ["docx", "pdf", "xls", "gz"])
 def test_half_a_file_is_broken(read: Read, kind: str) -> None:
     assert any(p.problem == "broken" for p in read(bombs.truncated()[kind]))
+
+
+def test_an_archive_that_holds_itself_is_read_down_to_the_bound(read: Read) -> None:
+    content = bombs.quine()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        assert archive.read(archive.infolist()[0]) == content
+    pieces = read(content)
+    assert [p.problem for p in pieces] == [None] * 8 + ["too_large"]
+    assert len({p.sha256 for p in pieces}) == 1
 
 
 def test_a_member_that_no_directory_names_makes_the_archive_broken(read: Read) -> None:

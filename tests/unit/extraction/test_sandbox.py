@@ -168,7 +168,7 @@ async def test_a_worker_is_replaced_after_its_jobs_by_one_that_is_ready() -> Non
         for _ in range(3):
             await pool(TENANT, [_file()], timeout=60)
         await eventually(lambda: len(pool.pids) == 1 and pool.pids != first, timeout=60)
-        assert not alive(first[0])
+        await eventually(lambda: not alive(first[0]), timeout=60)
         assert (await pool(TENANT, [_file()], timeout=60))[0].text == "hello"
     finally:
         await pool.close()
@@ -196,7 +196,7 @@ async def test_a_worker_that_dies_while_it_waits_is_nobodys_trouble() -> None:
         (pid,) = pool.pids
         os.kill(pid, signal.SIGKILL)
         (worker,) = pool._all
-        await eventually(lambda: worker.gone)
+        await eventually(lambda: worker.gone, timeout=60)
         assert (await pool(TENANT, [_file()], timeout=60))[0].text == "hello"
     finally:
         await pool.close()

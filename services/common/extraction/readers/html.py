@@ -22,7 +22,10 @@ _ATTRIBUTE = re.compile(
 )
 _COMMENT = re.compile(r"<!--(.*?)(?:-->|\Z)", re.DOTALL)
 _CHARSET = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([\w:-]{2,40})""", re.IGNORECASE)
+_ANY_TAG = re.compile(r"<[^<>]*>")
 _MAX_BYTES = 8 * 1024 * 1024
+_MAX_TAGS = 150_000
+"""What a tree is built for: its nodes cost thirty times the bytes of a page of nothing but tags."""
 
 
 def read_html(content: bytes, reading: Reading) -> None:
@@ -38,12 +41,18 @@ def read_html(content: bytes, reading: Reading) -> None:
 
 def texts(html: str) -> list[str]:
     """Text elements joined as they stand (`<b>41</b>11` is one number), blocks as lines; attributes; comments; code."""
+    if html.count("<") > _MAX_TAGS:
+        shown = unescape(_ANY_TAG.sub("", _BLOCK.sub("\n<", html)))
+        return [t for t in (shown, *_hidden(html)) if t.strip()]
     tree = LexborHTMLParser(_BLOCK.sub("\n<", html))
     code = [node.text(deep=True) for node in tree.css("script, style, template")]
     for node in tree.css("script, style, template"):
         node.decompose()
     root = tree.root
     shown = root.text(deep=True, separator="", strip=False) if root is not None else ""
+    return [t for t in (shown, *_hidden(html), "\n".join(code)) if t.strip()]
+
+
+def _hidden(html: str) -> tuple[str, str]:
     attributes = "\n".join(unescape(a or b or c) for a, b, c in _ATTRIBUTE.findall(html))
-    comments = "\n".join(_COMMENT.findall(html))
-    return [t for t in (shown, attributes, comments, "\n".join(code)) if t.strip()]
+    return attributes, "\n".join(_COMMENT.findall(html))
