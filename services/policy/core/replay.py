@@ -13,7 +13,19 @@ from services.policy.core.evaluate import Match
 from services.policy.core.facts import Groups, MailFacts
 from services.policy.core.lattice import Leg, Treatment, Verdict, join
 from services.policy.core.message import Direction, Message, NotInspected, Recipient, Transaction
-from services.policy.core.rules import AddressIs, All, AnyOf, CelIs, Not, NotInspectedFor, Policy, Predicate, Rule, walk
+from services.policy.core.rules import (
+    AddressIs,
+    All,
+    AnyOf,
+    CelIs,
+    Disposition,
+    Not,
+    NotInspectedFor,
+    Policy,
+    Predicate,
+    Rule,
+    walk,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,8 @@ def replay(policy: Policy, certificate: Certificate, groups: Groups) -> Replay:
         matches.append(_again(rule, reason, concerned, certificate, groups, told, unsure))
     told += [f"rule {name!r} is named, but does not concern this mail in that revision" for name in known]
     told += _compare(policy, matches, certificate)
+    if any(leg.treatment.rule == SENDER_LIST for leg in certificate.legs):
+        unsure.append(SENDER_LIST)
     return Replay(tuple(told), tuple(unsure))
 
 
@@ -103,6 +117,14 @@ def _again(
         for r in p.reasons
     )
     return Match(rule, matched, applies, handled=handled)
+
+
+SENDER_LIST = "sender-list"
+"""The name that stands in a leg for senders that reviewers allowed or blocked; it is applied after the rules."""
+_LISTED: frozenset[tuple[Disposition, Disposition]] = frozenset({
+    ("deliver", "refuse"), ("delay", "refuse"), ("hold", "refuse"), ("hold", "deliver"),
+})  # fmt: skip
+"""From what the rules say to what the list makes of it."""
 
 
 class _Unknown(Exception):
@@ -193,20 +215,34 @@ def _differences(verdict: Verdict, certificate: Certificate) -> list[str]:
     now = [a.address for a in verdict.added]
     if before != now:
         told.append(f"copies go to {len(now)} addresses, not to {len(before)}, or to others")
+    inbound = all(r.direction == "inbound" for r in certificate.transaction.recipients)
     fates = {i: leg.treatment for leg in verdict.legs for i in leg.recipients}
     kept = {i: leg.treatment for leg in certificate.legs for i in leg.recipients}
     for index in sorted({*fates, *kept}):
-        told += _treated(index, kept.get(index), fates.get(index))
+        told += _treated(index, kept.get(index), fates.get(index), inbound=inbound)
     if not told and verdict.doubted != (certificate.origin == "on_doubt"):
         told.append("doubt decided, or would, and not both")
     return told
 
 
-def _treated(index: int, kept: Treatment | None, now: Treatment | None) -> list[str]:
+def _treated(index: int, kept: Treatment | None, now: Treatment | None, *, inbound: bool) -> list[str]:
     if kept is None or now is None:
         return [f"recipient {index} is {'not ' if now is None else ''}treated by the rules"]
     if kept == now:
         return []
+    if kept.rule == SENDER_LIST and inbound and (now.disposition, kept.disposition) in _LISTED:
+        now = replace(
+            now,
+            disposition=kept.disposition,
+            rule=kept.rule,
+            text=kept.text,
+            seconds=0,
+            reviewers=(),
+            on_expiry="",
+            levels=1,
+        )
+        if kept == now:
+            return []
     fields = [f for f in Treatment.__slots__ if getattr(kept, f) != getattr(now, f)]
     if fields == ["transforms"] and replace(kept, transforms=()) == replace(now, transforms=()):
         mine, theirs = [(c.kind, c.rule) for c in now.transforms], [(c.kind, c.rule) for c in kept.transforms]

@@ -12,7 +12,7 @@ from letterlock.mail.v1 import mail_pb2
 
 from services.common.errors import InvalidInput
 from services.common.ids import MailId, TenantId
-from services.policy.adapters import wire
+from services.policy.adapters import senders, wire
 from services.policy.core.filters import UNKNOWN, FilterVerdict
 from services.policy.core.lattice import join
 from services.policy.core.message import Attachment, Direction, Message, NotInspected
@@ -53,7 +53,7 @@ WHEN = (
 THEN = (
     "then: {pass: {}}", "then: {delay: {for: 1h}}", "then: {hold: {levels: 2, expires: 1d}}", "then: {return: {text: no}}",
     "then: {refuse: {text: no}}", "then: {delete: {}}", "then: [{seal: {keep: ['*.a']}}, {banner: {text: é}}]",
-    "then: {bcc: archive@acme.example}", "then: {redirect: x@y.example}", "then: [{link: {}}, {hold: {reviewers: sender}}]",
+    "then: {bcc: archive@acme.example}", "then: {redirect: x@y.example}", "then: [{seal: {}}, {hold: {reviewers: sender}}]",
 )  # fmt: skip
 
 
@@ -179,6 +179,19 @@ def test_reasons_that_were_cut_are_said_not_to_be_judged() -> None:
     assert found.not_replayed == ("r1",)
     personal = rules("when: {cel: 'recipient.local == \"bob\"'}, then: {hold: {}}")
     assert again(personal, decide(personal, MESSAGES[0], TO[1])) == Replay((), ("r1",))
+
+
+@pytest.mark.parametrize(("said", "then"), [("block", "pass: {}"), ("block", "hold: {}"), ("allow", "hold: {}")])
+def test_what_a_list_of_senders_made_of_the_rules_is_no_difference(said: str, then: str) -> None:
+    """It is named as not judged; a list that does what no list does is a difference."""
+    policy = rules(f"then: {{{then}}}")
+    decision = decide(policy, MESSAGES[0], TO[2])
+    decision.coverage.complete = True
+    senders.apply(decision, said, FilterVerdict(dmarc="pass", spf="pass"))
+    assert decision.legs[0].rule == "sender-list"
+    assert again(policy, decision) == Replay((), ("sender-list",))
+    decision.legs[0].disposition = mail_pb2.DISPOSITION_DELETE
+    assert again(policy, decision).differences
 
 
 @pytest.mark.parametrize(
