@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.common.notices.catalogue import LANGUAGES
 from services.policy.core.known import Known
 from services.policy.core.predicates import glob
 from services.policy.core.rules import Outcome, Transform
@@ -15,6 +16,7 @@ from services.policy.core.tree import Bad, Value
 MAX_LEVELS = 5
 """Reviewers of one hold, one after the other."""
 
+_LATER = ("link",)
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _ADDRESS = re.compile(r"[^\s@<>,;\"\x00-\x1f]{1,64}@[^\s@<>,;\"\x00-\x1f]{1,255}")
@@ -38,7 +40,7 @@ def read(value: Value, known: Known) -> Then:
     bad = False
     for item in value.items():
         try:
-            named = item.mapping(*_READERS)
+            named = item.mapping(*_READERS, later=_LATER)
             if not named:
                 raise item.mistake("is empty; name an outcome")
             for name, settings in named.items():
@@ -177,7 +179,12 @@ def _strip(value: Value, known: Known, then: Then) -> None:
 
 
 def _seal(value: Value, known: Known, then: Then) -> None:
-    keys = _settings(value, "format", "password", "unless_tls", "keep")
+    keys = _settings(value, "format", "password", "unless_tls", "keep", "per", "subject", "language")
+    more = {
+        name: keys[name].one_of(*words)
+        for name, words in (("per", ("mail", "recipient")), ("subject", ("keep", "hide")), ("language", LANGUAGES))
+        if name in keys
+    }
     then.transforms.append(
         Transform(
             "seal",
@@ -186,15 +193,10 @@ def _seal(value: Value, known: Known, then: Then) -> None:
                 "password": keys["password"].one_of("agreed", "random") if "password" in keys else "random",
                 "unless_tls": keys["unless_tls"].flag() if "unless_tls" in keys else False,
                 "keep": list(keys["keep"].each(glob, empty=True)) if "keep" in keys else [],
+                **more,
             },
         )
     )
-
-
-def _link(value: Value, known: Known, then: Then) -> None:
-    keys = _settings(value, "expires")
-    expires = duration(keys["expires"], low=60) if "expires" in keys else 14 * 86400
-    then.transforms.append(Transform("link", {"expires": expires}))
 
 
 def _notify(value: Value, known: Known, then: Then) -> None:
@@ -236,7 +238,6 @@ _READERS: Mapping[str, Callable[[Value, Known, Then], None]] = {
     "banner": _banner,
     "strip": _strip,
     "seal": _seal,
-    "link": _link,
     "bcc": _bcc,
     "redirect": _redirect,
 }

@@ -95,8 +95,8 @@ def test_every_predicate_of_now_is_accepted(predicate: str) -> None:
         "return: {text: no}", "refuse: {text: no}", "delete: {}", "notify: {to: [a@b.example], template: hello}",
         "tag: {header: {name: X-Tag, value: v}, subject_prefix: '[EXT] '}", "bcc: [a@b.example]", "redirect: a@b.example",
         "banner: {text: careful}", "strip: {attachments: '*.exe', why: unsafe}", "strip: {attachments: ['*.a', '*.b']}",
-        "seal: {format: zip, password: agreed, unless_tls: false, keep: ['*.pdf']}", "seal: {}", "link: {expires: 14d}",
-        "hold: {reviewers: sender, levels: 5}",
+        "seal: {format: zip, password: agreed, unless_tls: false, keep: ['*.pdf']}", "seal: {}",
+        "seal: {per: recipient, subject: hide, language: zh-Hant}", "hold: {reviewers: sender, levels: 5}",
     ],
 )  # fmt: skip
 def test_every_outcome_of_now_is_accepted(outcome: str) -> None:
@@ -161,7 +161,8 @@ def test_what_comes_later_is_refused_and_not_ignored(body: str, then: str) -> No
         (rule("when: {attachment: {encrypted: 1}}"), 4, "expected true or false"),
         (rule("priority: 1", "[{seal: {format: rar}}]"), 5, "expected zip or pdf"),
         (rule("priority: 1", "[{seal: {password: secret}}]"), 5, "expected agreed or random"),
-        (rule("priority: 1", "[{link: {expires: 1s}}]"), 5, "must be from"),
+        (rule("priority: 1", "[{link: {expires: 1d}}]"), 5, "not yet available"),
+        (rule("priority: 1", "[{seal: {per: leg}}]"), 5, "expected mail or recipient"),
         (rule("priority: 1", "[{strip: {why: x}}]"), 5, "needs attachments"),
         (rule("priority: 1", "[{banner: {}}]"), 5, "needs text"),
         (rule("priority: 1", "[{hold: {levels: 6}}]"), 5, "from 1 to 5"),
@@ -241,7 +242,25 @@ YAML_LIKE = st.recursive(
         st.lists(inner, max_size=4).map(lambda x: "[" + ", ".join(x) + "]")
         | st.dictionaries(
             st.sampled_from(
-                ["id", "when", "then", "all", "rules", "text", "matches", "x", "verdict", "spam", "cel", "attachment", "true_type", "seal", "keep", "strip", "link"]
+                [
+                    "id",
+                    "when",
+                    "then",
+                    "all",
+                    "rules",
+                    "text",
+                    "matches",
+                    "x",
+                    "verdict",
+                    "spam",
+                    "cel",
+                    "attachment",
+                    "true_type",
+                    "seal",
+                    "keep",
+                    "strip",
+                    "link",
+                ]
             ),
             inner,
             max_size=4,

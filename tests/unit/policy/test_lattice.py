@@ -176,15 +176,13 @@ def test_shadows_change_nothing() -> None:
 
 
 def test_transforms_add_up_and_a_mail_is_sealed_once() -> None:
-    """In order of priority; of two seals or links the first rule's settings are in force."""
+    """In order of priority; of two seals the first rule's settings are in force."""
     of = rules(
         "priority: 1, then: [{seal: {password: agreed}}, {banner: {text: low}}]",
         "priority: 2, then: [{banner: {text: high}}, {seal: {keep: ['*.pdf']}}, {strip: {attachments: '*.EXE'}}]",
-        "priority: 3, then: [{link: {expires: 1d}}]",
     )
     (leg,) = verdict(of, mail(), transaction()).legs
     assert [(c.kind, c.rule, c.settings) for c in leg.treatment.transforms] == [
-        ("link", "r3", '{"expires":86400}'),
         ("banner", "r2", '{"text":"high"}'),
         ("seal", "r2", '{"format":"zip","keep":["*.pdf"],"password":"random","unless_tls":false}'),
         ("strip", "r2", '{"attachments":["*.exe"],"why":""}'),
