@@ -82,7 +82,9 @@ class Announcer:
         mails: dict[tuple[str, str], list[tuple[Held, News]]] = {}
         for held in fresh:
             for one in news(held.hold, inbound=inbound(held.trace, leg_of(held))):
-                if one.reader == "sender":
+                if one.reader == "named":
+                    readers = [one.address]
+                elif one.reader == "sender":
                     readers = [held.hold.sender]
                 else:
                     readers = await self._people.reviewers(view, tenant, held.hold)
@@ -146,8 +148,10 @@ class Announcer:
             fields["findings"] = "\n".join(findings(held))
         if "requester" in known:
             fields["requester"] = one.who
-        if "note" in known:
+        if "outcome" in known:
             fields |= {"note": hold.note, "outcome": hold.state}
+        elif "note" in known:
+            fields["note"] = one.note
         seed = f"{notice}\0{address}\0{hold.id}\0{after(hold)}"
         await self._send(view, tenant, address, notice, fields, seed=seed)
 
@@ -157,6 +161,8 @@ class Announcer:
 
         if notice == "delay.notice":
             return {"link": await link("cancel")}
+        if notice == "hold.note":
+            return {}  # who is told in passing decides nothing
         return {
             "link": self._links.page(hold.id),
             "release_link": await link("release"),

@@ -159,14 +159,21 @@ class Quarantine:
         return (await self._change(tenant, hold_id, change, by=by))[1]
 
     async def remark(
-        self, tenant: TenantId, hold_id: str, what: Literal["pending", "request"], *, by: str, note: str
+        self,
+        tenant: TenantId,
+        hold_id: str,
+        what: Literal["pending", "request", "notify"],
+        *,
+        by: str,
+        note: str,
+        to: str = "",
     ) -> tuple[Held, bool]:
         """Note something and decide nothing; whether it is new: a second request of the same person is not."""
 
         async def change(held: Held) -> Hold:
             if what == "request" and any(s.what == what and s.by == by for s in held.hold.steps):
                 return held.hold
-            return holds.remark(held.hold, what, by=by, at=self._now(), note=note)
+            return holds.remark(held.hold, what, by=by, at=self._now(), note=note, to=to)
 
         before, after = await self._change(tenant, hold_id, change, by=by)
         return after, before is not after

@@ -91,12 +91,22 @@ class Review:
         held = await self.one(view, tenant, person, named)
         return await self._quarantine.unclaim(tenant, held.hold.id, by=person)
 
-    async def leave(self, view: Directory, tenant: TenantId, person: str, named: str, note: str) -> Held:
-        """Leave it pending, with a note. Raises as `one`, `InvalidInput` without a note."""
+    async def leave(
+        self, view: Directory, tenant: TenantId, person: str, named: str, note: str, notify: str = ""
+    ) -> Held:
+        """Leave it pending, with a note that `notify` reads too: `sender`, or an address of the tenant's domains.
+
+        Raises as `one`, `InvalidInput` without a note, or for who may not be told.
+        """
         if not note:
             raise InvalidInput("say something", field="note")
         held = await self.one(view, tenant, person, named)
-        return (await self._quarantine.remark(tenant, held.hold.id, "pending", by=person, note=note))[0]
+        to = held.hold.sender if notify == "sender" else notify
+        domain = view.domain_of(to) if to else None
+        if notify and (domain is None or domain.tenant != tenant):
+            raise InvalidInput("only people of your own are told", field="notify")
+        what: Literal["notify", "pending"] = "notify" if to else "pending"
+        return (await self._quarantine.remark(tenant, held.hold.id, what, by=person, note=note, to=to))[0]
 
     async def request(self, view: Directory, tenant: TenantId, person: str, mail_id: str, note: str) -> bool:
         """Ask for a mail that is held from a person who is one of its recipients; False: it was asked for before.

@@ -48,6 +48,9 @@ CATALOGUE: Mapping[str, Kind] = {
     "hold.notice.sender": Kind("the sender", _HELD),
     "hold.escalated": Kind("a reviewer", _HELD),
     "hold.requested": Kind("a reviewer", _HELD | {"requester": "the recipient who asks for it"}),
+    "hold.note": Kind(
+        "who a reviewer names", _HELD | {"requester": "the reviewer who wrote", "note": "what they wrote"}
+    ),
     "hold.digest": Kind(
         "a reviewer", {"number": "how many wait", "items": "one line for each", "link": "where they are", "tenant": "…"}
     ),

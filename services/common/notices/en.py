@@ -73,6 +73,18 @@ Release it: {{release_link}}
 Delete it: {{delete_link}}
 """,
     ),
+    "hold.note": (
+        "A held mail concerns you",
+        f"""\
+A reviewer wrote to you about a mail that is held. It is not decided yet.
+From: {{requester}}
+Note: {{note}}
+Reason: {{reason}}
+
+{_MAIL}
+Waits until: {{expires}}
+""",
+    ),
     "hold.digest": (
         "{number} mails wait for your decision",
         """\

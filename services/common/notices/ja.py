@@ -73,6 +73,18 @@ WORDS: Mapping[str, tuple[str, str]] = {
 削除する：{{delete_link}}
 """,
     ),
+    "hold.note": (
+        "保留中のメールについて",
+        f"""\
+保留中のメールについて、承認者からのお知らせです。まだ判断されていません。
+承認者：{{requester}}
+備考：{{note}}
+理由：{{reason}}
+
+{_MAIL}
+期限：{{expires}}
+""",
+    ),
     "hold.digest": (
         "承認待ちのメールが {number} 通あります",
         """\

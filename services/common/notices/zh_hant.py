@@ -73,6 +73,18 @@ WORDS: Mapping[str, tuple[str, str]] = {
 刪除：{{delete_link}}
 """,
     ),
+    "hold.note": (
+        "關於一封攔留中的郵件",
+        f"""\
+審核者就一封攔留中的郵件通知您，該郵件尚未處理。
+審核者：{{requester}}
+備註：{{note}}
+原因：{{reason}}
+
+{_MAIL}
+保留至：{{expires}}
+""",
+    ),
     "hold.digest": (
         "有 {number} 封郵件等候您審核",
         """\

@@ -106,7 +106,8 @@ class HoldServicer(rpcs.HoldServiceServicer):
     async def NoteHold(self, request: pb.NoteHoldRequest, context: _Context) -> pb.NoteHoldResponse:
         """See the proto."""
         tenant, note = rpc.tenant(request.tenant), _note(request.note)
-        held = await self._review.leave(rpc.directory(), tenant, _person(), request.id, note)
+        notify = request.notify if request.notify in ("", "sender") else _address(request.notify, field="notify")
+        held = await self._review.leave(rpc.directory(), tenant, _person(), request.id, note, notify)
         return pb.NoteHoldResponse(hold=show.hold(held))
 
     async def RequestRelease(self, request: pb.RequestReleaseRequest, context: _Context) -> pb.RequestReleaseResponse:

@@ -175,10 +175,15 @@ def unclaim(hold: Hold, *, by: str, at: datetime) -> Hold:
     return replace(_with(hold, Step(at, by, "unclaim", level=hold.level)), claimed_by="", claimed_until=None)
 
 
-def remark(hold: Hold, what: Literal["pending", "request", "notify"], *, by: str, at: datetime, note: str) -> Hold:
-    """The hold with a note, or a recipient's request, and nothing decided. Raises `Rejected` when it is decided."""
+def remark(
+    hold: Hold, what: Literal["pending", "request", "notify"], *, by: str, at: datetime, note: str, to: str = ""
+) -> Hold:
+    """The hold with a note, perhaps for somebody to read, or a recipient's request, and nothing decided.
+
+    Raises `Rejected` when it is decided.
+    """
     _must_be_open(hold)
-    return _with(hold, Step(at, by, what, note, hold.level))
+    return _with(hold, Step(at, by, what, note, hold.level, detail=to))
 
 
 def expire(hold: Hold, now: datetime) -> Hold:

@@ -7,16 +7,18 @@ from typing import Literal
 
 from services.quarantine.core.holds import DONE, EXPIRY, OPEN, Hold
 
-type Reader = Literal["reviewers", "sender"]
+type Reader = Literal["reviewers", "sender", "named"]
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """One thing to tell: which notice, to whom; `who` asked for it, where somebody did."""
+    """One thing to tell: which notice, to whom; `who` asked for it or wrote `note`; `address` of a named reader."""
 
     notice: str
     reader: Reader
     who: str = ""
+    address: str = ""
+    note: str = ""
 
 
 def news(hold: Hold, *, inbound: bool) -> list[News]:
@@ -32,9 +34,15 @@ def news(hold: Hold, *, inbound: bool) -> list[News]:
             told.append(News("hold.escalated", "reviewers"))
         elif step.what == "request" and hold.state in OPEN:
             told.append(News("hold.requested", "reviewers", step.by))
+        elif step.what == "notify":
+            told.append(News("hold.note", "named", step.by, step.detail, step.note))
     if hold.state in ("deleted", "forwarded") and _is_new(hold) and hold.decided_by != EXPIRY:
         told.append(News("hold.deleted", "sender"))
-    found = {n.notice: n for n in told if n.notice and not (n.reader == "sender" and (inbound or not hold.sender))}
+    found = {
+        (n.notice, n.address): n
+        for n in told
+        if n.notice and not (n.reader == "sender" and (inbound or not hold.sender))
+    }
     return list(found.values())
 
 

@@ -15,7 +15,7 @@ from letterlock.quarantine.v1 import quarantine_pb2 as pb
 from services.common import actionlinks, rpc
 from services.common.auth import ANONYMOUS
 from services.common.bus import Message
-from services.common.errors import NotFound
+from services.common.errors import InvalidInput, NotFound
 from services.common.notices import Template
 from tests.unit.quarantine.conftest import ACME, VIEW, Place
 
@@ -96,6 +96,26 @@ async def test_escalation_and_requests_are_told(place: Place) -> None:
         (REV, "Overdue: a mail still waits for a decision"),
         (WU, "Overdue: a mail still waits for a decision"),
     ]
+
+
+async def test_note_reaches_whom_a_reviewer_names(place: Place) -> None:
+    """The mail stays held; nobody outside is told, and no link comes with it."""
+    mail_id = await place.decided()
+    await place.announcer.tell([ACME])
+    before = len(await sent(place))
+    for notify in ("s@out.example", "rev@umbrella.example"):
+        with pytest.raises(InvalidInput):
+            await place.review.leave(VIEW, ACME, LIN, mail_id, "look", notify)
+    for notify in ("sender", "plain@acme.example"):
+        await place.review.leave(VIEW, ACME, LIN, mail_id, f"for {notify}", notify)
+    await place.review.leave(VIEW, ACME, LIN, mail_id, "to myself")
+    await place.announcer.tell([ACME])
+    told = (await sent(place))[before:]
+    assert [r for r, _, _ in told] == [ALICE, "plain@acme.example"]
+    assert "Note: for sender" in told[0][2]
+    assert all("portal.example" not in text for _, _, text in told)
+    held = await place.held(mail_id)
+    assert [held.hold.state, *(s.what for s in held.hold.steps)] == ["held", "notify", "notify", "pending"]
 
 
 async def test_broker_away_tells_later(place: Place) -> None:

@@ -297,14 +297,16 @@ class UnclaimHoldResponse(_message.Message):
     def __init__(self, hold: _Optional[_Union[Hold, _Mapping]] = ...) -> None: ...
 
 class NoteHoldRequest(_message.Message):
-    __slots__ = ("tenant", "id", "note")
+    __slots__ = ("tenant", "id", "note", "notify")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     ID_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
+    NOTIFY_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     id: str
     note: str
-    def __init__(self, tenant: _Optional[str] = ..., id: _Optional[str] = ..., note: _Optional[str] = ...) -> None: ...
+    notify: str
+    def __init__(self, tenant: _Optional[str] = ..., id: _Optional[str] = ..., note: _Optional[str] = ..., notify: _Optional[str] = ...) -> None: ...
 
 class NoteHoldResponse(_message.Message):
     __slots__ = ("hold",)

@@ -217,7 +217,7 @@ class HoldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def NoteHold(self, request, context):
-        """Leaves the mail pending, with a note in its record. Not idempotent: each call is a note.
+        """Leaves the mail pending, with a note in its record, and tells somebody of it where asked to. Not idempotent: each call is a note.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
