@@ -127,6 +127,7 @@ TRICKS: Mapping[str, tuple[bytes, str]] = {
     "a number in a field": (mail(f"hi<input value={SECRET}>", Content_Type="text/html"), ""),
     "a number in a link": (mail(f"hi<a href='https://x.example/{SECRET}'>x</a>", Content_Type="text/html"), ""),
     "a number in a script": (mail(f"hi<script>var a='{SECRET}'</script>", Content_Type="text/html"), ""),
+    "a file in an address": (mail(f"hi<a href='data:text/plain;base64,{B64}'>x</a>", Content_Type="text/html"), "data-address"),
     "entities": (mail("".join(f"&#{ord(c)};" for c in SECRET), Content_Type="text/html"), ""),
 }  # fmt: skip
 """Each with the code that the ambiguity has; empty: programs agree."""

@@ -1,4 +1,4 @@
-"""Files that old programs write into the text itself: uuencode and yEnc."""
+"""Files inside of texts: uuencode and yEnc, as old programs write them, and `data:` addresses of pages."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ import binascii
 import re
 from dataclasses import dataclass
 from itertools import islice
+from urllib.parse import unquote_to_bytes
+
+from services.common.extraction.kinds import content_type, true_type
 
 _UU = re.compile(rb"^begin(?:-base64)? [0-7]{3,4} ([^\r\n]{1,255})\r?\n", re.MULTILINE)
 _YENC = re.compile(rb"^=ybegin [^\r\n]{0,400}?name=([^\r\n]{1,255})\r?\n(?:=ypart [^\r\n]{0,200}\r?\n)?", re.MULTILINE)
+_DATA = re.compile(
+    rb"data:([\w.+-]{0,60}/?[\w.+-]{0,80})[^,\"'<>\s]{0,100};base64,((?:[A-Za-z0-9+/=%]|[\r\n\t ]){16,})"
+)
 _SHIFTED = bytes((i - 42) % 256 for i in range(256))
 _ESCAPED = re.compile(rb"=(.)", re.DOTALL)
 _MAX_FILES = 50
@@ -27,6 +33,8 @@ class Carried:
 def carried(content: bytes) -> list[Carried]:
     """The files in the bytes of a text; parts of one that is cut are given as far as they go."""
     found: list[Carried] = []
+    if b";base64," in content:
+        found += _data(content)
     if b"begin" not in content:
         return found
     begins = list(islice(_UU.finditer(content), _MAX_FILES))
@@ -42,6 +50,20 @@ def carried(content: bytes) -> list[Carried]:
         body = content[start.end() : end if end >= 0 else limit].replace(b"\r", b"").replace(b"\n", b"")
         plain = _ESCAPED.sub(lambda m: bytes([(m[1][0] - 64) % 256]), body).translate(_SHIFTED)
         found.append(Carried(start[1].decode("utf-8", "replace").strip(), plain, "yenc", end >= 0))
+    return found
+
+
+def _data(content: bytes) -> list[Carried]:
+    """Files in `data:` addresses (RFC 2397), but for pictures and fonts that are some."""
+    found = []
+    for match in islice(_DATA.finditer(content), _MAX_FILES):
+        plain = unquote_to_bytes(match[2]) if b"%" in match[2] else match[2]
+        letters = b"".join(plain.split()).rstrip(b"=")
+        letters = letters[: len(letters) - (len(letters) % 4 == 1)]
+        decoded = binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
+        if not content_type(true_type(decoded)).startswith(("image/", "font/")) or b"image/svg" in match[1].lower():
+            name = f"data.{match[1].decode('ascii', 'replace').rpartition('/')[2][:20] or 'txt'}"
+            found.append(Carried(name, decoded, "data-address", True))
     return found
 
 

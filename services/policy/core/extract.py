@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,7 @@ from email.utils import getaddresses
 from services.common.extraction.kinds import content_type as usual_type
 from services.common.extraction.kinds import true_type
 from services.common.extraction.model import File, Piece
+from services.policy.core.base64s import base64_of
 from services.policy.core.carried import carried
 from services.policy.core.charsets import codec, decode
 from services.policy.core.content import MEDIA, is_pgp, looks_encrypted, reading, starts_like_a_file, tail
@@ -23,6 +25,7 @@ from services.policy.core.text import normalise, reversed_runs
 _META = re.compile(rb"""<meta[^>]{0,200}charset\s*=\s*["']?([\w.:-]{1,40})""", re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s<>,;:\"()]{1,64}@[^\s<>,;:\"()]{1,255}")
 _LATIN_HIGH = re.compile(r"[\x80-\xff]{2}")
+_WORD = re.compile(r"=\?([^?\s]{0,40})\?([bBqQ])\?([^?]{0,4000})\?=")
 _MAX_HEADER = 20_000
 _PLAIN_TYPES = frozenset({"", "text/plain", "text/html", "text/enriched", "text/markdown", "application/xhtml+xml"})
 _PLAIN_KINDS = frozenset({"text", "html", "csv", "script"})
@@ -350,9 +353,18 @@ def addresses(values: tuple[str, ...]) -> tuple[str, ...]:
 
 def _header(value: str) -> str:
     # Raw eight-bit headers come as Latin-1 characters: they are bytes of some other charset.
-    if not value.isascii():
-        if _LATIN_HIGH.search(value):
-            with suppress(UnicodeEncodeError):
-                value = decode(value.encode("latin-1"), "")[0]
-        value = normalise(value)
-    return value
+    if not value.isascii() and _LATIN_HIGH.search(value):
+        with suppress(UnicodeEncodeError):
+            value = decode(value.encode("latin-1"), "")[0]
+    if "=?" in value:
+        # The parser leaves words that some programs decode: with spaces, without padding, in the middle of others.
+        decoded = _WORD.sub(_decoded_word, value[:_MAX_HEADER])
+        value = value if decoded == value else f"{value} {decoded}"
+    return normalise(value)
+
+
+def _decoded_word(word: re.Match[str]) -> str:
+    label, kind, text = word.groups()
+    raw = text.encode("utf-8", "replace")
+    raw = base64_of(raw)[0] if kind in "bB" else binascii.a2b_qp(raw, header=True)
+    return decode(raw, label.partition("*")[0])[0]

@@ -14,16 +14,19 @@ from dataclasses import dataclass, replace
 
 from fast_mail_parser import PyLazyMimePart, parse_email_tree
 
+from services.policy.core.base64s import base64_odd
 from services.policy.core.content import SMIME, signed_content
 from services.policy.core.extract import Inspection, Leaf, Limits, Reading, extracted, inspection_of
 from services.policy.core.headers import BLANK, ENCODINGS, odd_header, oddities, readings
 from services.policy.core.message import Message, NotInspected
-from services.policy.core.slowmime import base64_odd, headers_of, read_slowly
+from services.policy.core.slowmime import headers_of, read_slowly
 from services.policy.core.union import boundaries, every_part, fresh
 
 _MULTIPART = re.compile(rb"^content-type:[ \t\r\n]*multipart/", re.IGNORECASE | re.MULTILINE)
 _BASE64 = re.compile(rb"^content-transfer-encoding[ \t]*:[^\n]*base64", re.IGNORECASE | re.MULTILINE)
-_HARMLESS = frozenset({"text-outside", "boundary-unclosed", "uuencode", "yenc", "polyglot", "external-body"})
+_HARMLESS = frozenset(
+    {"text-outside", "boundary-unclosed", "uuencode", "yenc", "data-address", "polyglot", "external-body"}
+)
 """Codes that say nothing about where parts begin and how they are coded."""
 _BROKEN = frozenset({"header-broken"})
 _SILENCED = frozenset({"base64", "quoted-printable"})

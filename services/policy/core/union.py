@@ -12,9 +12,9 @@ import hashlib
 import re
 from collections.abc import Iterable
 
+from services.policy.core.base64s import base64_readings
 from services.policy.core.extract import Leaf, Limits
 from services.policy.core.headers import BLANK, readings, without_comments
-from services.policy.core.slowmime import base64_readings
 
 _BOUNDARY = re.compile(rb"boundary[^\r\n]{0,2000}(?:\r?\n[ \t][^\r\n]{0,2000}){0,20}", re.IGNORECASE)
 _BEFORE_FIELDS = re.compile(

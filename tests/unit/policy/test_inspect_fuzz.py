@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.policy.core.base64s import base64_odd, base64_of, base64_readings
 from services.policy.core.carried import carried
 from services.policy.core.content import signed_content, tail
 from services.policy.core.extract import Limits
@@ -16,7 +17,6 @@ from services.policy.core.headers import oddities, readings
 from services.policy.core.html import read_html
 from services.policy.core.mime import inspect, read
 from services.policy.core.passwords import candidates
-from services.policy.core.slowmime import base64_odd, base64_of, base64_readings
 from services.policy.core.text import normalise, original_span
 from services.policy.core.union import every_part
 from tests.unit.policy.builders import mail, multipart

@@ -48,6 +48,23 @@ def test_every_name_is_a_name(disposition: str) -> None:
     assert {a.name for a in message.attachments} >= NAMES[disposition]
 
 
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "=?utf-8?B?c2VjcmV0?=",
+        "=?utf-8?B?c2VjcmV?=t",
+        "=?utf-8?Q?sec ret?= =?utf-8?Q?s=65cret?=",
+        '"=?utf-8?Q?s=65cret?="',
+        "x=?us-ascii?q?s=65cret?=y",
+        "=?utf-8*en?Q?s=65cret?=",
+        "=?x-unknown?B?c2VjcmV0?=",
+    ],
+)
+def test_words_of_a_subject_are_decoded_as_the_most_lenient_program_does(subject: str) -> None:
+    """Whatever the parser leaves as it stands."""
+    assert "secret" in opened(mail(Subject=subject)).subject
+
+
 def test_two_dispositions_are_both_read() -> None:
     """The second may be the one that counts."""
     raw = multipart(

@@ -19,9 +19,10 @@ from services.common.extraction import File
 from services.common.ids import TenantId
 from services.common.testing.extraction import InProcessExtractor
 from services.policy.core import mime
+from services.policy.core.base64s import base64_of
 from services.policy.core.extract import Limits, extracted
 from services.policy.core.message import Message
-from services.policy.core.slowmime import base64_of, read_slowly
+from services.policy.core.slowmime import read_slowly
 from tests.unit.policy.builders import mail, multipart
 
 
