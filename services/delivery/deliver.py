@@ -3,8 +3,9 @@
 A leg's first pass begins with a fact; what is deferred waits in the broker and
 comes back as a retry. Every result is durable as an outcome before the message
 that caused it is acked. Where a leg may have been tried before, its
-recipients' last fates are read first, so that only a kill between the next
-hop's 250 and our outcome makes a double.
+recipients' last fates are read first, and nobody else has the mail meanwhile
+(a lease), so that only a kill between the next hop's 250 and our outcome makes
+a double.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ from services.common.ids import MailId, TenantId
 from services.common.legs import SEALING, needs_sealing, waits
 from services.common.mailedit import Wish
 from services.common.secretmail import is_secret
-from services.delivery.core.replies import failed
+from services.delivery import closing
 from services.delivery.core.routes import domain_of
-from services.delivery.fate_report import Mail, Reporter, Told
+from services.delivery.fate_report import Mail, Reporter
 from services.delivery.notices import Notices
 from services.delivery.passes import Passes, Work, all_of
 from services.delivery.ports import TERMINAL, Fate, Fates, Leases, Queue
@@ -38,17 +39,7 @@ _log = log.get(__name__)
 
 _HANDLED = mailedit.CHANGES | {"notify", "bcc", "redirect"}
 """Transforms that delivery carries out, or that the decision's recipients and legs already show."""
-_CODES = {
-    mail_pb2.DISPOSITION_RETURN: "policy_returned",
-    mail_pb2.DISPOSITION_REFUSE: "policy_refused",
-    mail_pb2.DISPOSITION_DELETE: "policy_deleted",
-}
 _NAMES = {mail_pb2.KIND_DECIDED: "decided", mail_pb2.KIND_RELEASED: "released"}
-_EVENTS = {
-    mail_pb2.STATE_RETURNED: "returned",
-    mail_pb2.STATE_REFUSED: "refused",
-    mail_pb2.STATE_DELETED: "deleted",
-}
 
 
 class Deliver:
@@ -120,8 +111,8 @@ class Deliver:
         if not positions or await self._is_gone(mail):
             return
         content = self._content(fact)
-        if leg.disposition in _CODES:
-            await self._close(mail, leg, positions, content)
+        if leg.disposition in closing.CODES:
+            await closing.close(self._reporter, mail, leg, positions, content)
             return
         if waits(leg, released=fact.kind in ("released", "sealed")) or (fact.kind != "sealed" and needs_sealing(leg)):
             return
@@ -217,31 +208,6 @@ class Deliver:
             entry = state.recipients.add(position=position, domain=domain_of(address), attempts=attempts)
             entry.next_attempt_at.FromDatetime(now)
         return state
-
-    async def _close(
-        self, mail: Mail, leg: mail_pb2.Leg, positions: Sequence[int], content: Callable[[], Awaitable[bytes | None]]
-    ) -> None:
-        """End what policy, or a reviewer, does not let go: return it to its sender, refuse it silently, or drop it."""
-        result = failed(_CODES[leg.disposition], "5.7.1", leg.text or "not accepted by policy")
-        told = {p: Told((p,), result, 0) for p in positions}
-        states: dict[mail_pb2.State, list[Told]] = {}
-        for position, one in told.items():
-            inbound = mail.decision.recipients[position].direction == mail_pb2.DIRECTION_INBOUND
-            if leg.disposition == mail_pb2.DISPOSITION_DELETE:
-                state: mail_pb2.State = mail_pb2.STATE_DELETED
-            elif inbound:
-                state = mail_pb2.STATE_REFUSED
-            else:
-                state = mail_pb2.STATE_RETURNED
-            states.setdefault(state, []).append(one)
-        returned = states.get(mail_pb2.STATE_RETURNED, [])
-        if self._reporter.due(mail, "failed", returned):
-            raw = await content()
-            await self._reporter.notify(mail, leg.number, "failed", returned, raw or b"")
-        for state, group in states.items():
-            await self._reporter.outcome(mail, leg.number, state, group)
-            telemetry.count("delivery", _EVENTS[state], mail.tenant, len(group))
-        _log.info("delivery.closed", leg=leg.number, code=result.code, number=len(positions))
 
     async def retry(self, message: Message) -> None:
         """Try again what waited in the broker."""
