@@ -16,7 +16,7 @@ from services.audit.adapters.keys import StoredLogKeys
 from services.audit.adapters.leases import Leases
 from services.audit.adapters.store import StoredLogs
 from services.audit.adapters.witness import HttpWitness
-from services.audit.append import Logs
+from services.audit.append import Log, Logs
 from services.audit.config import AuditConfig
 from services.audit.consume import Taking
 from services.audit.read import Reading
@@ -25,6 +25,7 @@ from services.common import rpc, tls
 from services.common.app import Context
 from services.common.components import TlsConfig
 from services.common.errors import InvalidInput
+from services.common.ids import INSTALLATION, TenantId
 from services.common.sealing import keys
 from services.common.sealing.factkeys import FactKeys
 from services.common.sealing.writers import load_signer, load_writers
@@ -60,7 +61,16 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         reading = Reading(logs, store, log_keys)
         servicer = AuditServicer(logs, reading, witnessing, leases, connect)
         ctx.rpc.add(audit_pb2_grpc.add_AuditServiceServicer_to_server, servicer)
-        keeping = asyncio.create_task(witnessing.keep(logs.opened, config.witness_every.total_seconds()))
+        seen: set[TenantId] = set()
+
+        def in_use() -> list[Log]:
+            """Those that are open, and each tenant's once: what was appended before a restart waits too."""
+            for tenant in {INSTALLATION, *ctx.control.directory.tenants} - seen:
+                seen.add(tenant)
+                logs.of(tenant)
+            return logs.opened()
+
+        keeping = asyncio.create_task(witnessing.keep(in_use, config.witness_every.total_seconds()))
         stack.push_async_callback(_ended, keeping)
         taking = Taking(logs, FactKeys(ctx.bus.bucket("factkeys"), public, identities))
         await stack.enter_async_context(ctx.bus.consume("audit-entry", taking, concurrency=_AT_ONCE))

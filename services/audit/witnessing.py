@@ -47,6 +47,8 @@ class State:
     witnessed: int = 0
     since: float | None = None
     alarmed: bool = False
+    looked: bool = False
+    """The log was opened at least once."""
 
     @property
     def unwitnessed_seconds(self) -> float:
@@ -92,6 +94,9 @@ class Witnessing:
     async def witness(self, opened: Log) -> None:
         """Ask for cosignatures of the newest checkpoint where it has no quorum."""
         state = await self.state(opened)
+        if not state.looked and not opened.head:
+            await opened.refresh()
+        state.looked = True
         head, size = opened.head, opened.size
         if not head or size <= state.witnessed:
             return
@@ -118,6 +123,10 @@ class Witnessing:
         for _ in range(3):
             old = self._sizes.get(place, 0)
             if old > size:
+                # Another sequencer may have appended: then the next round asks for what it appended.
+                await opened.refresh()
+                if opened.size >= old:
+                    return ()
                 _log.error("audit.witness_ahead", tenant=opened.tenant, witness=witness.key.name, size=old)
                 return ()
             answer = await self._ask(witness, old, await opened.consistency(old, size), head)
