@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -33,9 +33,10 @@ type Groups = Callable[[str], frozenset[str]]
 
 _MAX_SPANS = 5
 _MAX_PLACED = 1_000_000
+_PIECE = 1 << 16
 MAX_PATTERN_BYTES = 2 << 30
-"""Bytes that a policy's patterns may read of one mail, all patterns together. RE2 reads them in linear time, so this
-bounds the time too."""
+"""Bytes that a policy's patterns and words may read of one mail, all together. They read in linear time, so this bounds
+the time too."""
 
 
 class BudgetSpent(Exception):
@@ -166,11 +167,11 @@ class MailFacts:
         for corpus in self._corpora(predicate):
             if predicate.of == "header" and not predicate.words and not predicate.patterns:
                 return Truth(True)
-            for word in predicate.words:
-                at = corpus.folded.find(word)
-                if at >= 0:
-                    spans.append(f"{self._place(corpus.name, at, at + len(word))}: {mask(word)}")
-            self._spend(len(corpus.utf8) * len(predicate.patterns))
+            self._spend(
+                len(corpus.utf8) * (len(predicate.patterns) + (1 if predicate.automaton else len(predicate.words)))
+            )
+            for at, word in _words(predicate, corpus.folded):
+                spans.append(f"{self._place(corpus.name, at, at + len(word))}: {mask(word)}")
             for pattern in predicate.patterns:
                 found = pattern.search(corpus.utf8)
                 if found is not None:
@@ -260,6 +261,27 @@ class MailFacts:
             count >= predicate.at_least,
             tuple(f"{self._place(n, h.start, h.end)}: {h.masked}" for n, h in hits[:_MAX_SPANS]),
         )
+
+
+def _words(predicate: TextHas, folded: str) -> Iterator[tuple[int, str]]:
+    """The first place of words that are in a text: of all of a few, of some of many, at least one if one is there."""
+    if predicate.automaton is None:
+        for word in predicate.words:
+            at = folded.find(word)
+            if at >= 0:
+                yield at, word
+        return
+    seen: set[int] = set()
+    overlap = max(map(len, predicate.words)) - 1
+    # Piece by piece: a text of nothing but hits would otherwise make a list of millions.
+    for start in range(0, len(folded), _PIECE):
+        piece = folded[start : start + _PIECE + overlap]
+        for number, at, _ in predicate.automaton.find_matches_as_indexes(piece):
+            if number not in seen:
+                seen.add(number)
+                yield start + at, predicate.words[number]
+                if len(seen) >= _MAX_SPANS:
+                    return
 
 
 def _judged(predicate: VerdictIs, said: FilterVerdict) -> Truth:

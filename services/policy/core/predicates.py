@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import re2
+from ahocorasick_rs import AhoCorasick
 
 from services.policy.core.detectors import CONFIDENCES, LATER
 from services.policy.core.detectors.table import DETECTORS
@@ -32,6 +33,7 @@ from services.policy.core.rules import (
 from services.policy.core.text import normalise
 from services.policy.core.tree import Bad, Value
 
+_FEW_WORDS = 16
 _LATER = ("fingerprint", "exact_data")
 _SPAM = re.compile(r"\s*(>=|>|<=|<)\s*(-?\d+(?:\.\d+)?)\s*")
 _TRUE_TYPE = re.compile(r"[a-z0-9*?]{1,20}")
@@ -154,13 +156,15 @@ def _text(of: Literal["subject", "text", "any_text", "header"]) -> Callable[[Val
         if "contains" not in keys and "matches" not in keys and of != "header":
             raise value.mistake("needs contains or matches")
         compiled = keys["matches"].each(pattern) if "matches" in keys else ()
+        words = keys["contains"].each(_words) if "contains" in keys else ()
         return TextHas(
             value.path,
             of,
-            words=keys["contains"].each(_words) if "contains" in keys else (),
+            words=words,
             patterns=compiled,
             sources=tuple(str(p.pattern) for p in compiled),
             header=name,
+            automaton=AhoCorasick(words) if len(words) > _FEW_WORDS else None,
         )
 
     return reader

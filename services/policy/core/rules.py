@@ -76,6 +76,8 @@ class TextHas:
     patterns: tuple[Any, ...] = field(default=(), compare=False)
     sources: tuple[str, ...] = ()
     header: str = ""
+    automaton: Any = field(default=None, compare=False)
+    """Finds any of many words in one pass; None for a few."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from services.policy.core import facts
 from services.policy.core.evaluate import chosen, in_force
 from services.policy.core.message import Attachment, Message, NotInspected
 from services.policy.core.rules import Schedule
@@ -196,3 +197,75 @@ def test_a_rule_that_fails_counts_as_failed() -> None:
     broken = replace(of, rules=(replace(of.rules[0], when=replace(when, patterns=(object(),))),))  # type: ignore[type-var]
     (match,) = matches(broken, mail(), transaction())
     assert match.error == "AttributeError"
+
+
+def test_many_words_are_found_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one pass, also across the pieces a long text is read in; not one that is not there."""
+    monkeypatch.setattr(facts, "_PIECE", 10)
+    words = ", ".join(f"word{i:03}x" for i in range(200))
+    policy = rules(f"when: {{text: {{contains: [{words}, 機密]}}}}, then: {{hold: {{}}}}")
+    for at in range(25):
+        (match,) = matches(policy, Message(bodies=("." * at + "WORD123X" + "." * 9,)), transaction())
+        assert match.why[0].spans == (f"body 1 {at}-{at + 8}: w••••••x",)
+    assert matches(policy, Message(bodies=("十一月機密文件",)), transaction())[0].recipients == (0,)
+    assert matches(policy, Message(bodies=("word12" * 50,)), transaction())[0].recipients == ()
+
+
+def test_mail_too_large_for_so_many_patterns_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the rules that would read on, not of those before and not of those that read nothing."""
+    monkeypatch.setattr(facts, "MAX_PATTERN_BYTES", 25)
+    of = rules(
+        *(f"priority: -{i}, when: {{text: {{matches: ['b+', c]}}}}, then: {{hold: {{}}}}" for i in range(3)),
+        "when: {tls: true}, then: {hold: {}}",
+    )
+    found = {m.rule.id: m.error for m in matches(of, Message(bodies=("a" * 10,)), transaction())}
+    assert found == {"r1": "", "r2": "BudgetSpent", "r3": "BudgetSpent", "r4": ""}
+
+
+@pytest.mark.parametrize(
+    ("schedule", "at", "expected"),
+    [
+        # New York went from 02:00 to 01:00 on 2026-11-01 and from 02:00 to 03:00 on 2026-03-08.
+        ("{timezone: America/New_York, hours: '01:00-02:00'}", datetime(2026, 11, 1, 5, 30, tzinfo=UTC), True),
+        ("{timezone: America/New_York, hours: '01:00-02:00'}", datetime(2026, 11, 1, 6, 30, tzinfo=UTC), True),
+        ("{timezone: America/New_York, hours: '01:00-02:00'}", datetime(2026, 11, 1, 7, 0, tzinfo=UTC), False),
+        ("{timezone: America/New_York, hours: '02:00-03:00'}", datetime(2026, 3, 8, 6, 59, tzinfo=UTC), False),
+        ("{timezone: America/New_York, hours: '02:00-03:00'}", datetime(2026, 3, 8, 7, 0, tzinfo=UTC), False),
+        ("{timezone: America/New_York, hours: '22:00-03:30', days: [sat]}", datetime(2026, 3, 8, 7, 29, tzinfo=UTC), True),
+        ("{timezone: Asia/Taipei, hours: '22:00-24:00', days: [tue]}", datetime(2026, 11, 24, 15, 59, 59, tzinfo=UTC), True),
+        ("{timezone: Asia/Taipei, hours: '22:00-24:00', days: [tue]}", datetime(2026, 11, 24, 16, 0, tzinfo=UTC), False),
+        ("{timezone: Asia/Taipei, from: 2026-11-25, until: 2026-11-25}", datetime(2026, 11, 24, 16, 0, tzinfo=UTC), True),
+        ("{timezone: Asia/Taipei, from: 2026-11-25, until: 2026-11-25}", datetime(2026, 11, 25, 16, 0, tzinfo=UTC), False),
+    ],
+)  # fmt: skip
+def test_schedules_go_by_the_clock_on_the_wall(schedule: str, at: datetime, expected: bool) -> None:
+    """An hour that is repeated is in force twice, one that is skipped not at all; days change at local midnight."""
+    (rule,) = rules(f"schedule: {schedule}, then: {{delete: {{}}}}").rules
+    assert rule.schedule is not None
+    assert in_force(rule.schedule, transaction(at=at)) == expected
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("{attachment: {true_type: docm, macros: true}}", True),
+        ("{attachment: {true_type: 'doc*', encrypted: true}}", False),
+        ("{attachment: {encrypted: true, true_type: [zip, 7z]}}", True),
+        ("{attachment: {name: '*.txt', true_type: exe}}", True),
+        ("{all_attachments: {macros: false}}", False),
+        ("{all_attachments: {true_type: [docm, zip, exe]}}", True),
+        ("{no_attachment: {true_type: pdf}}", True),
+        ("{no_attachment: {encrypted: true}}", False),
+    ],
+)
+def test_files_are_what_they_are_and_not_what_they_are_called(when: str, expected: bool) -> None:
+    """By content, also inside archives; one file must meet all of it."""
+    message = Message(
+        attachments=(
+            Attachment("2", "Plan.doc", "application/msword", 9, true_type="docm", macros=True),
+            Attachment("3", "a.zip", "application/zip", 9, true_type="zip", encrypted=True),
+            Attachment("4/1", "readme.txt", "text/plain", 9, true_type="exe"),
+        )
+    )
+    (match,) = matches(rules(f"when: {when}, then: {{hold: {{}}}}"), message, transaction())
+    assert bool(match.recipients) == expected
