@@ -51,7 +51,7 @@ ROWS = (
     _decide("forward", "send the mail to another address instead",
             Argument("--to", "to", "the address", required=True, metavar="ADDRESS"), _FORCE),
     _decide("seal", "let the mail go encrypted",
-            Argument("--format", "format", "as what", "choice", ("zip", "pdf", "link")),
+            Argument("--format", "format", "as what", "choice", ("zip", "pdf")),
             Argument("--password", "password", "which one: a new one for the sender, or the agreed one", "choice",
                      ("random", "agreed")), _FORCE),
     _decide("cancel", "take your own mail back, while a rule delays it or leaves it to you"),

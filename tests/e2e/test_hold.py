@@ -194,6 +194,21 @@ async def test_forward_goes_to_another(place: Place) -> None:
     assert list(copy.recipients) == ["counsel@partner.example"]
 
 
+async def test_seal_leaves_encrypted(place: Place) -> None:
+    """What a reviewer seals reaches its recipient as a ZIP, and the words of the mail do not."""
+    mail_id = await send(place, "held-one", to="sealed@partner.example")
+    await waits(place, mail_id)
+    sealed = await hold(place, "seal", mail_id, "--note", "only so")
+    assert (sealed.status, sealed.json["state"], sealed.json["target"]) == (0, "sealed", "zip/random"), sealed.err
+    await eventually(lambda: arrived(place.outside, mail_id), timeout=PATIENCE)
+    (copy,) = [m for m in place.outside.mails if m.mail_id == mail_id]
+    assert list(copy.recipients) == ["sealed@partner.example"]
+    parsed = email.message_from_bytes(copy.content)
+    zips = [p for p in parsed.walk() if (p.get_filename() or "").endswith(".zip")]
+    assert len(zips) == 1
+    assert b"this is held-one" not in _decoded(copy.content)
+
+
 async def test_sender_decides_and_cancels_own_mail(place: Place) -> None:
     """What a rule leaves to its sender, and what it delays."""
     mine, later, soon = [await send(place, word) for word in ("held-self", "later", "soon")]
@@ -225,9 +240,15 @@ async def test_bulk_tells_each_result(place: Place) -> None:
 
 
 async def test_reviewers_are_told_with_a_link(place: Place) -> None:
-    """A notice to each of legal and to nobody else; the tenant's words once it has set some."""
-    told = {r for m in place.inside.mails if b"portal.example" in _decoded(m.content) for r in m.recipients}
-    assert {"lin@acme.example", "wu@acme.example"} <= told
+    """A notice of this hold to each of legal and to nobody else."""
+    mail_id = await send(place, "held-one")
+
+    def told() -> set[str]:
+        link = f"https://portal.example/holds/{mail_id}.".encode()
+        return {r for m in place.inside.mails if link in _decoded(m.content) for r in m.recipients}
+
+    await eventually(lambda: len(told()) == 2, timeout=PATIENCE)
+    assert told() == {"lin@acme.example", "wu@acme.example"}
     answer = await place.installation.cli("notice", "list", "-o", "json", token=world.ACME_ADMIN)
     assert answer.status == 0, answer.err
     assert any(t["name"] == "hold.notice.reviewer" for t in answer.json["templates"])

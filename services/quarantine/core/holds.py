@@ -33,7 +33,7 @@ DONE: Mapping[Action, State] = {
 }
 LETS_GO: frozenset[str] = frozenset({"release", "seal", "forward"})
 """Decisions that let content go on; they need every level, and the engines' word of today."""
-FORMATS = ("zip", "pdf", "link")
+FORMATS = ("zip", "pdf")
 EXPIRY = "expiry"
 """Who decides when nobody did in time."""
 _ESCALATE_AT = 0.75

@@ -187,7 +187,7 @@ class HoldServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SealHold(self, request, context):
-        """Lets the mail go on its way encrypted: as a ZIP, a PDF or links. Otherwise as ReleaseHold.
+        """Lets the mail go on its way encrypted, as a ZIP or a PDF. Otherwise as ReleaseHold.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
