@@ -25,6 +25,7 @@ from services.policy.core.known import Known
 from services.policy.core.lint import lint
 from services.policy.core.message import Direction
 from services.policy.core.rules import Policy
+from services.policy.core.scanning import scanner_of
 from services.policy.core.tree import Mistake
 from services.policy.ports import InForce
 
@@ -133,6 +134,7 @@ class Revisions:
             # `current` says what is wrong with it, each time it is asked.
             self._compiled.pop(tenant, None)
         else:
+            await asyncio.to_thread(scanner_of, policy)
             self._put_in_force(tenant, policy, known.policy_revision)
 
     def group(self, tenant: TenantId, name: str) -> frozenset[str]:
@@ -212,6 +214,7 @@ class Revisions:
         number = await self._control.put(
             tenant, KIND, KEY, value, expected=newest.number if newest else None, actor=actor
         )
+        await asyncio.to_thread(scanner_of, checked.policy)
         self._put_in_force(tenant, checked.policy, number)
         _log.info("policy.applied", tenant=tenant, revision=number, rules=value["rules"])
         # In force first: comparing hundreds of rules with each other may take a second.
