@@ -62,6 +62,13 @@ class Reading:
         leaf = (await self._store.bundle(tenant, index // tiles.WIDTH, size))[index % tiles.WIDTH]
         return proof.Proof(leaf, index, await opened.prove(index, size), head).dump()
 
+    async def consistency(self, tenant: TenantId, first: int, second: int) -> tuple[bytes, ...]:
+        """Why the tree of `second` leaves extends that of `first`; raises `NotFound` beyond the end."""
+        opened = await self._fresh(tenant)
+        if second > opened.size:
+            raise NotFound("the log is shorter", public="this log has fewer entries")
+        return await opened.consistency(first, second)
+
     async def checkpoint(self, tenant: TenantId) -> bytes:
         """The newest checkpoint, cosigned where it is; raises `NotFound` while the log is empty."""
         opened = await self._fresh(tenant)

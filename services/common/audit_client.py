@@ -14,6 +14,7 @@ import orjson
 
 from services.common.audit_entries import AuditEntry
 from services.common.errors import Error, Unavailable
+from services.common.ids import TenantId
 
 if TYPE_CHECKING:
     from services.common.app import Context
@@ -83,6 +84,21 @@ class RemoteAuditLog:
             found = answer.receipt
             return Receipt(found.entry, found.index, tuple(found.proof), found.checkpoint, found.opening)
         raise last
+
+    async def consistency(self, tenant: TenantId, first: int, second: int) -> tuple[bytes, ...]:
+        """Why a tenant's log of `second` entries extends that of `first`; checked by `tlog.merkle.check_consistency`.
+
+        Raises `Unavailable`, and `NotFound` when the log has fewer entries.
+        """
+        from letterlock.audit.v1 import audit_pb2
+
+        from services.common import rpc
+
+        request = audit_pb2.GetConsistencyRequest(tenant=tenant, first=first, second=second)
+        try:
+            return tuple((await self._stub.GetConsistency(request, timeout=_TIMEOUT)).proof)
+        except grpc.RpcError as error:
+            rpc.raise_for(error)
 
     async def close(self) -> None:
         """End the connection."""

@@ -99,6 +99,15 @@ class AuditServicer(audit_pb2_grpc.AuditServiceServicer):
         """See the proto."""
         return audit_pb2.GetProofResponse(proof=await self._reading.proof(_tenant(request.tenant), request.index))
 
+    async def GetConsistency(
+        self, request: audit_pb2.GetConsistencyRequest, context: Context
+    ) -> audit_pb2.GetConsistencyResponse:
+        """See the proto."""
+        if not 0 <= request.first <= request.second:
+            raise InvalidInput("the second size is at least the first", field="second")
+        proof = await self._reading.consistency(_tenant(request.tenant), request.first, request.second)
+        return audit_pb2.GetConsistencyResponse(proof=proof)
+
     async def Checkpoint(self, request: audit_pb2.CheckpointRequest, context: Context) -> audit_pb2.CheckpointResponse:
         """See the proto."""
         return audit_pb2.CheckpointResponse(checkpoint=await self._reading.checkpoint(_tenant(request.tenant)))

@@ -9,7 +9,7 @@ The export is a tar file (docs/audit-log.md). This program shares no code with L
   3. every hash tile holds the hashes of what is below it (RFC 6962: leaf SHA-256(00 ‖ entry), node SHA-256(01 ‖ l ‖ r))
   4. every checkpoint in `history/` is signed and has the root of exactly its first `size` entries, so that all of
      them are consistent with each other and nothing was ever changed or removed;
-  5. opened values are those that the leaves commit to: SHA-256(salt ‖ value);
+  5. opened values are those that the leaves commit to: SHA-256(salt ‖ value); each actor has one pseudonym;
   6. each reveal (archive.searched, .opened, .exported) comes under a grant: asked for by the same person, approved
      before by enough others, not expired, not revoked, for the approved request and with the right capability;
   7. how many witnesses (C2SP tlog-cosignature v1) cosigned; without any, whoever runs the log could show you another
@@ -43,6 +43,7 @@ REVEALS = {
     "archive.exported": {"export"},
 }
 WRONG = []  # (where, what)
+PEOPLE = {}  # actor by pseudonym, and pseudonym by actor (after a space)
 
 
 def wrong(where, what):
@@ -330,6 +331,10 @@ def opened(files, index, parsed):
             detail = hashlib.sha256(bytes.fromhex(row["detail_salt"]) + canonical(row["detail"])).hexdigest()
             if (actor, detail) != (leaf["actor"], leaf["detail"]):
                 wrong("%s entry %d" % (name, row["index"]), "not the values that the entry commits to")
+            elif PEOPLE.setdefault(leaf["who"], row["actor"]) != row["actor"] or (
+                PEOPLE.setdefault(" " + row["actor"], leaf["who"]) != leaf["who"]
+            ):
+                wrong("%s entry %d" % (name, row["index"]), "a pseudonym of two actors, or two of one")
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             wrong(name, "not values of entries: %s" % error)
 
@@ -343,6 +348,7 @@ def main(words=None):
     parser.add_argument("--known", help="a file with a checkpoint kept from before")
     options = parser.parse_args(words)
     del WRONG[:]
+    PEOPLE.clear()
     size = witnessed = 0
     try:
         known = open(options.known, encoding="utf-8").read() if options.known else ""

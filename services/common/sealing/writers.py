@@ -71,6 +71,13 @@ class Writers:
         self._writers = dict(writers)
         self._keys = {name: Ed25519PublicKey.from_public_bytes(w.public) for name, w in writers.items()}
 
+    def public(self, name: str) -> bytes:
+        """A writer's 32-byte public key; raises `Unavailable` when it is not among the trusted."""
+        writer = self._writers.get(name)
+        if writer is None:
+            raise Unavailable("no such writer in the trust file", writer=name)
+        return writer.public
+
     def verify(self, name: str, signature: bytes, data: bytes, *, kind: Kind) -> None:
         """Return when `name` may write `kind` and signed `data`; raises `Corrupt` otherwise."""
         writer = self._writers.get(name)

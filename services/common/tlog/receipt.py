@@ -30,6 +30,11 @@ def check(leaf: bytes, index: int, path: Sequence[bytes], signed: bytes, opening
     return Checked(found, values, index, head)
 
 
-def key_of(origin_prefix: str, tenant: str, public: bytes) -> note.Key:
-    """The key of a tenant's log; its name is the log's origin."""
-    return note.Key(f"{origin_prefix}/{tenant}", public)
+def key_of(signed: bytes, tenant: str, public: bytes) -> note.Key:
+    """The key that must have signed a receipt's checkpoint, for `check`: `public` is the audit service's key
+    (`Writers.public("audit")`), named like the checkpoint's origin. Raises `ValueError` when that is another tenant's.
+    """
+    origin = checkpoint.parse(note.parse(signed).text).origin
+    if origin.rpartition("/")[2] != tenant:
+        raise ValueError("the checkpoint is of another log")
+    return note.Key(origin, public)

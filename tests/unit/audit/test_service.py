@@ -31,7 +31,7 @@ from services.common.testing import eventually
 from services.common.testing.bus import InMemoryBroker, InMemoryBus
 from services.common.testing.keys import FakeKeys
 from services.common.testing.objects import InMemoryObjects
-from services.common.tlog import entry, note, proof
+from services.common.tlog import checkpoint, entry, merkle, note, proof, receipt
 from services.common.tlog.policy import Policy
 
 ACME, OTHER = TenantId.new(), TenantId.new()
@@ -145,13 +145,27 @@ async def test_officers_see_their_own_log_and_operators_the_installations() -> N
 async def test_proof_and_status_are_what_a_verifier_needs() -> None:
     """The proof verifies under the key that the status names; beyond the end there is none."""
     place = Place()
-    for number in range(3):
+    early = await place.append("archive", found(number=0))
+    for number in range(1, 3):
         await place.append("archive", found(number=number))
     with officer():
         status: Any = await place.api.Status(pb.StatusRequest(), None)  # type: ignore[arg-type]
         answer: Any = await place.api.GetProof(pb.GetProofRequest(index=1), None)  # type: ignore[arg-type]
         with pytest.raises(NotFound):
             await place.api.GetProof(pb.GetProofRequest(index=3), None)  # type: ignore[arg-type]
+        path: Any = await place.api.GetConsistency(pb.GetConsistencyRequest(first=1, second=3), None)  # type: ignore[arg-type]
+        for first, second, error in [(2, 1, InvalidInput), (1, 4, NotFound)]:
+            with pytest.raises(error):
+                await place.api.GetConsistency(pb.GetConsistencyRequest(first=first, second=second), None)  # type: ignore[arg-type]
+    old, new = (
+        checkpoint.parse(note.parse(h).text) for h in (early.receipt.checkpoint, proof.parse(answer.proof).signed)
+    )
+    merkle.check_consistency(1, 3, old.root, new.root, path.proof)
+    got = early.receipt
+    known = receipt.key_of(got.checkpoint, ACME, KEYS.writers.public("audit"))
+    assert receipt.check(got.entry, got.index, got.proof, got.checkpoint, got.opening, known).leaf.tenant == ACME
+    with pytest.raises(ValueError, match="another log"):
+        receipt.key_of(got.checkpoint, OTHER, KEYS.writers.public("audit"))
     key, read = note.Key.parse(status.key), proof.parse(answer.proof)
     assert proof.check(read.entry, 1, read.path, read.signed, key).size == status.size == 3
 

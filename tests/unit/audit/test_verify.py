@@ -17,13 +17,17 @@ import pytest
 from services.audit.adapters.keys import StoredLogKeys
 from services.audit.adapters.store import StoredLogs
 from services.audit.append import Logs
+from services.audit.core.batch import Row
+from services.audit.core.values import Values
 from services.audit.read import Reading
 from services.audit.verifier import letterlock_verify
 from services.common.audit_entries import AuditEntry
+from services.common.errors import Corrupt
 from services.common.ids import MailId, TenantId
 from services.common.testing.keys import FakeKeys
 from services.common.testing.objects import InMemoryObjects
 from services.common.tlog import export, merkle, note, policy, tiles, verify
+from services.common.tlog.entry import Opening
 
 ACME = TenantId.new()
 KEYS = FakeKeys()
@@ -253,6 +257,38 @@ async def test_reveal_without_its_grant_is_found(tmp_path: Path, what: str) -> N
     whole, findings = both(packed(await exported(entries, values=False), tmp_path))
     assert not whole
     assert said in findings[0].what
+
+
+class TwoKeys:
+    """A sequencer that gives one person two pseudonyms, and an export that opens the values of both."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self.made = [Values(ACME, bytes([n]) * 32) for n in (1, 2)]
+
+    async def values(self, tenant: TenantId) -> Values:
+        self.turns += 1
+        return self.made[self.turns - 1] if self.turns <= 2 else self  # type: ignore[return-value]
+
+    def open(self, row: Row) -> Opening | None:
+        """By whichever key it was."""
+        try:
+            return self.made[0].open(row)
+        except Corrupt:
+            return self.made[1].open(row)
+
+
+async def test_one_person_under_two_pseudonyms_is_found(tmp_path: Path) -> None:
+    """Else a requester could approve as somebody else; the values show it."""
+    objects, keys = InMemoryObjects(), TwoKeys()
+    store = StoredLogs(objects)
+    logs = Logs(store, keys, "audit.test", SIGNER.public, SIGNER.sign)
+    for one in (GOOD[0], replace(GOOD[1], actor=GOOD[0].actor)):
+        await logs.append(one.dump(), one, "admin")
+    data = b"".join([piece async for piece in Reading(logs, store, keys).export(ACME, values=True)])
+    whole, findings = both(packed(unpacked(data), tmp_path))
+    assert not whole
+    assert "two pseudonyms" in findings[0].what
 
 
 async def test_quorum_of_witnesses_is_asked_for(tmp_path: Path) -> None:

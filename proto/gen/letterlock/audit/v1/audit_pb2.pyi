@@ -111,6 +111,22 @@ class GetProofResponse(_message.Message):
     proof: bytes
     def __init__(self, proof: _Optional[bytes] = ...) -> None: ...
 
+class GetConsistencyRequest(_message.Message):
+    __slots__ = ("tenant", "first", "second")
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    SECOND_FIELD_NUMBER: _ClassVar[int]
+    tenant: str
+    first: int
+    second: int
+    def __init__(self, tenant: _Optional[str] = ..., first: _Optional[int] = ..., second: _Optional[int] = ...) -> None: ...
+
+class GetConsistencyResponse(_message.Message):
+    __slots__ = ("proof",)
+    PROOF_FIELD_NUMBER: _ClassVar[int]
+    proof: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, proof: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
 class CheckpointRequest(_message.Message):
     __slots__ = ("tenant",)
     TENANT_FIELD_NUMBER: _ClassVar[int]

@@ -59,6 +59,11 @@ class AuditServiceStub:
                 request_serializer=letterlock_dot_audit_dot_v1_dot_audit__pb2.CheckpointRequest.SerializeToString,
                 response_deserializer=letterlock_dot_audit_dot_v1_dot_audit__pb2.CheckpointResponse.FromString,
                 _registered_method=True)
+        self.GetConsistency = channel.unary_unary(
+                '/letterlock.audit.v1.AuditService/GetConsistency',
+                request_serializer=letterlock_dot_audit_dot_v1_dot_audit__pb2.GetConsistencyRequest.SerializeToString,
+                response_deserializer=letterlock_dot_audit_dot_v1_dot_audit__pb2.GetConsistencyResponse.FromString,
+                _registered_method=True)
         self.Status = channel.unary_unary(
                 '/letterlock.audit.v1.AuditService/Status',
                 request_serializer=letterlock_dot_audit_dot_v1_dot_audit__pb2.StatusRequest.SerializeToString,
@@ -106,6 +111,14 @@ class AuditServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetConsistency(self, request, context):
+        """The proof that the tree of `second` leaves extends that of `first` (RFC 6962 2.1.2). Reads only. INVALID_ARGUMENT
+        for sizes that do not rise, NOT_FOUND beyond the end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Status(self, request, context):
         """How the log does: its size, its key, and for how long no quorum of witnesses has seen its end. Reads only.
         """
@@ -140,6 +153,11 @@ def add_AuditServiceServicer_to_server(servicer, server):
                     servicer.Checkpoint,
                     request_deserializer=letterlock_dot_audit_dot_v1_dot_audit__pb2.CheckpointRequest.FromString,
                     response_serializer=letterlock_dot_audit_dot_v1_dot_audit__pb2.CheckpointResponse.SerializeToString,
+            ),
+            'GetConsistency': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetConsistency,
+                    request_deserializer=letterlock_dot_audit_dot_v1_dot_audit__pb2.GetConsistencyRequest.FromString,
+                    response_serializer=letterlock_dot_audit_dot_v1_dot_audit__pb2.GetConsistencyResponse.SerializeToString,
             ),
             'Status': grpc.unary_unary_rpc_method_handler(
                     servicer.Status,
@@ -282,6 +300,33 @@ class AuditService:
             '/letterlock.audit.v1.AuditService/Checkpoint',
             letterlock_dot_audit_dot_v1_dot_audit__pb2.CheckpointRequest.SerializeToString,
             letterlock_dot_audit_dot_v1_dot_audit__pb2.CheckpointResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetConsistency(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/letterlock.audit.v1.AuditService/GetConsistency',
+            letterlock_dot_audit_dot_v1_dot_audit__pb2.GetConsistencyRequest.SerializeToString,
+            letterlock_dot_audit_dot_v1_dot_audit__pb2.GetConsistencyResponse.FromString,
             options,
             channel_credentials,
             insecure,
