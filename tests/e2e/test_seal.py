@@ -125,7 +125,7 @@ async def told(place: Place, mail_id: str) -> tuple[Received, str]:
     found = await eventually(lambda: notices(place, mail_id), timeout=PATIENCE)
     notice: Received = found[0]  # type: ignore[index]
     message = email.message_from_bytes(notice.content, policy=email.policy.default)
-    text = message.get_body(("plain",)).get_content()  # type: ignore[attr-defined]
+    text = message.get_body(("plain",)).get_content()  # type: ignore[attr-defined, union-attr]
     return notice, next(line.split()[-1] for line in text.splitlines() if line.startswith("Password:"))
 
 

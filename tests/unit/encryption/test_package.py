@@ -6,9 +6,12 @@ import email
 import email.policy
 import io
 import os
+import re
 from email.message import EmailMessage
 
 import pyzipper
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.encryption.adapters import zip as adapter
 from services.encryption.core import package, parts
@@ -45,8 +48,8 @@ def mail() -> bytes:
     message["X-Internal"] = "project eagle"
     message.set_content("the eagle text")
     message.add_alternative('<p>the eagle <img src="cid:pic@acme"></p>', subtype="html")
-    html = message.get_payload()[1]
-    html.add_related(PICTURE, "image", "png", cid="<pic@acme>")  # type: ignore[union-attr]
+    html = list(message.iter_parts())[1]
+    html.add_related(PICTURE, "image", "png", cid="<pic@acme>")
     message.add_attachment(b"%PDF-1.7 eagle", maintype="application", subtype="pdf", filename="預算 eagle.pdf")
     message.add_attachment(b"logo", maintype="image", subtype="gif", filename="logo.gif")
     message.add_attachment(plain_zip(), maintype="application", subtype="zip", filename="eagle.zip")
@@ -188,3 +191,35 @@ def test_recipients_are_grouped_by_the_password_they_have() -> None:
     assert [partner_matches(p, "A@x.example") for p in ("a@X.example", "x.example", "y.example", "b@x.example")] == [
         2, 1, 0, 0,
     ]  # fmt: skip
+
+
+_PIECES = st.sampled_from(
+    [
+        b"Content-Type: multipart/mixed; boundary=b\r\n", b"Content-Type: multipart/related; boundary=\"b\"\r\n",
+        b"Content-Type: text/html; charset=\xff\r\n", b"Content-Type: text/plain; charset=utf-16\r\n",
+        b"Content-Type: message/rfc822\r\n", b"Content-Type: image/png\r\nContent-ID: <x>\r\n", b"Content-Type: ;;=\r\n",
+        b"Content-Transfer-Encoding: base64\r\n", b"Content-Transfer-Encoding: quoted-printable\r\n",
+        b"Content-Transfer-Encoding: x-uuencode\r\n", b"Content-Disposition: attachment; filename*=utf-9''%ff%00\r\n",
+        b"Content-Disposition: attachment; filename*0*=x''%e9; filename*2=y\r\n", b"Subject: =?utf-8?b?////?=\r\n",
+        b"Subject: =?nonsense?q?x?=\r\n", b"From: \xe9\xff <\r\n", b"\r\n", b"--b\r\n", b"--b--\r\n", b"\x00\xff", b"cid:x ",
+        b"begin 644 x\r\n", b"PK\x03\x04", b"=\r\n", b"QUJD\r\n", b"A",
+    ]
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.one_of(_PIECES, st.binary(max_size=8)), max_size=24).map(b"".join))
+def test_no_mail_is_an_error(raw: bytes) -> None:
+    """Whatever it is made of, it is sealed, and what carries it is one clean mail."""
+    mail = parts.read(raw)
+    parts.is_encrypted_mail(raw)
+    found = package.arrange(mail, raw, Settings(), google=True)
+    assert {"index.html"} <= {e.name for e in found.sealed}
+    assert all(re.fullmatch(r"index\.html|\d+\.[a-z0-9]+", e.name) for e in found.sealed)
+    made = package.cover(
+        raw, words=("s", "t", "<p>t</p>"), attachment=b"x", file="sealed.zip", type="application/zip",
+        beside=found.beside, hide_subject=True, boundary="=_b",
+    )  # fmt: skip
+    opened = email.message_from_bytes(made)
+    assert opened.get_content_type() == "multipart/mixed"
+    assert [p.get_filename() for p in opened.get_payload()][1] == "sealed.zip"  # type: ignore[union-attr]

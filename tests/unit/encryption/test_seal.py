@@ -170,7 +170,7 @@ async def password_of(world: World) -> str:
     [(header, raw)] = await world.secrets()
     text = email.message_from_bytes(raw, policy=email.policy.default).get_body(("plain",)).get_content()  # type: ignore[union-attr]
     assert [r.address for r in header.envelope.recipients] == ["alice@acme.example"]
-    return next(line.split()[-1] for line in text.splitlines() if line.startswith("Password:"))
+    return str(next(line.split()[-1] for line in text.splitlines() if line.startswith("Password:")))
 
 
 @pytest.fixture
