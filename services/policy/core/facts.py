@@ -172,7 +172,7 @@ class MailFacts:
             )
             for at, word in _words(predicate, corpus.folded):
                 spans.append(f"{self._place(corpus.name, at, at + len(word))}: {mask(word)}")
-            for pattern in predicate.patterns:
+            for pattern in _possible(predicate, corpus.utf8):
                 found = pattern.search(corpus.utf8)
                 if found is not None:
                     start = len(corpus.utf8[: found.start()].decode("utf-8", "replace"))
@@ -261,6 +261,13 @@ class MailFacts:
             count >= predicate.at_least,
             tuple(f"{self._place(n, h.start, h.end)}: {h.masked}" for n, h in hits[:_MAX_SPANS]),
         )
+
+
+def _possible(predicate: TextHas, utf8: bytes) -> Iterator[Any]:
+    """The patterns that may match: those of groups of which one does."""
+    for screen, group in predicate.screens:
+        if screen is None or screen.search(utf8) is not None:
+            yield from group
 
 
 def _words(predicate: TextHas, folded: str) -> Iterator[tuple[int, str]]:

@@ -118,7 +118,7 @@ def key(predicate: Predicate) -> str:
             fields = (
                 f"{n}={getattr(predicate, n)!r}"
                 for n in predicate.__slots__
-                if n not in ("path", "patterns", "program", "automaton")
+                if n not in ("path", "patterns", "program", "automaton", "screens")
             )
             return f"{type(predicate).__name__}({','.join(fields)})"
 

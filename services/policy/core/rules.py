@@ -78,6 +78,8 @@ class TextHas:
     header: str = ""
     automaton: Any = field(default=None, compare=False)
     """Finds any of many words in one pass; None for a few."""
+    screens: tuple[tuple[Any, tuple[Any, ...]], ...] = field(default=(), compare=False)
+    """The patterns in groups, each with one that matches wherever any of the group does, or None: ask each."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -194,7 +194,7 @@ def test_a_rule_that_fails_counts_as_failed() -> None:
     """An error in a rule is told, and never reads as "did not match"."""
     of = rules("when: {text: {matches: x}}, then: {delete: {}}")
     when = of.rules[0].when
-    broken = replace(of, rules=(replace(of.rules[0], when=replace(when, patterns=(object(),))),))  # type: ignore[type-var]
+    broken = replace(of, rules=(replace(of.rules[0], when=replace(when, screens=((object(), ()),))),))  # type: ignore[type-var]
     (match,) = matches(broken, mail(), transaction())
     assert match.error == "AttributeError"
 
@@ -209,6 +209,23 @@ def test_many_words_are_found_wherever_they_stand(monkeypatch: pytest.MonkeyPatc
         assert match.why[0].spans == (f"body 1 {at}-{at + 8}: w••••••x",)
     assert matches(policy, Message(bodies=("十一月機密文件",)), transaction())[0].recipients == (0,)
     assert matches(policy, Message(bodies=("word12" * 50,)), transaction())[0].recipients == ()
+
+
+def test_many_patterns_are_found_each_by_itself() -> None:
+    """Screened in groups, with their own flags and anchors; a group that is too large together is asked one by one."""
+    sources = [f"'(?i)pat{i:03}[0-9]+'" for i in range(130)] + [r"'^begin'", r"'end$'", *["'[a-z]{900}x{900}y'"] * 5]
+    policy = rules(f"when: {{text: {{matches: [{', '.join(sources)}]}}}}, then: {{hold: {{}}}}")
+
+    def found(text: str) -> tuple[str, ...]:
+        (match,) = matches(policy, Message(bodies=(text,)), transaction())
+        return match.why[0].spans
+
+    for i in range(0, 130, 7):
+        assert found(f"xx PAT{i:03}77") == ("body 1 3-11: P••••••7",)
+    assert found("begin here") == ("body 1 0-5: b•••n",)
+    assert found("at the end") == ("body 1 7-10: e•d",)
+    assert found("not begin, end of it; pat130, PAT") == ()
+    assert len(found("z" * 900 + "x" * 900 + "y")) == 5
 
 
 def test_mail_too_large_for_so_many_patterns_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
