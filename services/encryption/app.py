@@ -35,6 +35,7 @@ from services.encryption.seal import Seal
 
 _CONSUMERS = ("encryption-decided", "encryption-released")
 _LAG_SECONDS = 5.0
+_DAY_SECONDS = 86400.0
 _log = log.get(__name__)
 
 
@@ -113,6 +114,7 @@ async def _sealing(
     ctx.rpc.add(encryption_pb2_grpc.add_PasswordServiceServicer_to_server, PasswordServicer(book, audit, now=_now))
     opens = secretmail.SecretNotices(ctx.objects, identities, trusted)
     stack.push_async_callback(_ended, asyncio.create_task(_resume(ctx, config, secret, opens)))
+    stack.push_async_callback(_ended, asyncio.create_task(_expire(ctx, config, book)))
     stack.push_async_callback(_ended, asyncio.create_task(_watch_lag(ctx.bus)))
     for consumer in _CONSUMERS:
         await stack.enter_async_context(ctx.bus.consume(consumer, seal.fact, concurrency=config.concurrency))
@@ -131,6 +133,20 @@ async def _resume(
                 continue
             if number:
                 _log.info("secret_mail.resumed", tenant=tenant, number=number)
+
+
+async def _expire(ctx: Context, config: EncryptionConfig, book: StoredBook) -> None:
+    while True:
+        await asyncio.sleep(_DAY_SECONDS / 24)
+        for tenant in ctx.control.directory.tenants.keys() - {INSTALLATION}:
+            try:
+                number = await book.expire(tenant, before=_now() - config.passwords_kept)
+            except Error as error:
+                _log.warning("password.expiry_failed", tenant=tenant, code=error.code)
+                continue
+            if number:
+                _log.info("password.expired", tenant=tenant, number=number)
+        await asyncio.sleep(_DAY_SECONDS)
 
 
 async def _watch_lag(bus: Bus) -> None:

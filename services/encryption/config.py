@@ -28,5 +28,8 @@ class EncryptionConfig:
         "Domains whose mail Google takes: archives and programs in what they get lose their extensions, as Google "
         "refuses encrypted archives with such names",
     )
+    passwords_kept: timedelta = setting(
+        timedelta(days=400), "How long a mail's password can be looked up; agreed ones stay until they are deleted"
+    )
     resume_every: timedelta = setting(timedelta(minutes=5), "How often notices that lie undelivered are told again")
     resume_after: timedelta = setting(timedelta(minutes=15), "How long a notice lies before it is told again")

@@ -104,6 +104,9 @@ class Book(Protocol):
     async def set_told(self, plan: Plan) -> None:
         """Note that the sender has been told: they are not told again."""
 
+    async def expire(self, tenant: TenantId, *, before: datetime) -> int:
+        """Delete the plans that were made before; returns how many objects went."""
+
     async def agreed(self, tenant: TenantId) -> list[Agreed]:
         """Every agreed password that was not deleted, newest first."""
 

@@ -34,6 +34,7 @@ class StoredBook:
     def __init__(self, objects: ObjectStore, master: MasterKey) -> None:
         self._objects, self._master = objects, master
         self._control = ControlStore(objects)
+        self._known: dict[TenantId, dict[str, tuple[int, Agreed | None]]] = {}
 
     async def add(self, plan: Plan) -> Plan:
         """See the port."""
@@ -87,8 +88,21 @@ class StoredBook:
 
     async def agreed(self, tenant: TenantId) -> list[Agreed]:
         """See the port."""
-        found = [self._agreed(tenant, d) for d in await self._control.list(tenant, _KIND) if d.value is not None]
+        known = self._known.setdefault(tenant, {})
+        revisions = await self._control.revisions(tenant, _KIND)
+        newer = {k: n for k, n in revisions.items() if k not in known or known[k][0] < n}
+        for document in await self._control.read(tenant, _KIND, newer):
+            value = self._agreed(tenant, document) if document.value is not None else None
+            known[document.key] = document.revision, value
+        found = [agreed for _, agreed in known.values() if agreed is not None]
         return sorted(found, key=lambda a: (a.created_at, a.id), reverse=True)
+
+    async def expire(self, tenant: TenantId, *, before: datetime) -> int:
+        """See the port."""
+        old = [m.key async for m in self._objects.list(f"{tenant}/password/") if m.modified < before]
+        for key in old:
+            await self._objects.delete(key)
+        return len(old)
 
     async def agree(self, tenant: TenantId, agreed: Agreed, *, actor: str) -> Agreed:
         """See the port."""

@@ -23,7 +23,7 @@ from services.common.testing.objects import InMemoryObjects
 from services.encryption.adapters.book import StoredBook
 from services.encryption.adapters.passwords import PasswordServicer
 from services.encryption.core import passwords
-from services.encryption.ports import Plan, Secret
+from services.encryption.ports import Agreed, Plan, Secret
 
 ACME, GLOBEX = TenantId.new(now=1), TenantId.new(now=2)
 ALICE, ADMIN = "alice@acme.example", "admin@acme.example"
@@ -212,6 +212,20 @@ async def test_the_first_plan_stays(book: StoredBook) -> None:
     assert await book.told(plan())
     assert await book.plans(ACME, [ALICE], mail_id=MAIL) == [plan()]
     assert await book.plans(GLOBEX, [ALICE]) == []
+
+
+async def test_passwords_expire_and_agreed_ones_do_not(book: StoredBook) -> None:
+    """What was made long ago can no longer be looked up."""
+    await book.add(plan())
+    await book.set_told(plan())
+    await book.agree(ACME, Agreed("a1", "x.example", "as-we-agreed-on", NOW), actor="x")
+    assert await book.expire(ACME, before=datetime.now(UTC) - timedelta(days=1)) == 0
+    assert await book.expire(ACME, before=datetime.now(UTC) + timedelta(days=1)) == 2
+    assert await book.plans(ACME, [ALICE]) == []
+    assert [a.id for a in await book.agreed(ACME)] == ["a1"]
+    another = StoredBook(book._objects, Master())
+    await another.end(ACME, "a1", actor="x")
+    assert await book.agreed(ACME) == []
 
 
 def test_made_passwords_are_random_and_read_aloud_well() -> None:

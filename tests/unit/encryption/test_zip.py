@@ -11,6 +11,7 @@ import zlib
 from itertools import pairwise
 from pathlib import Path
 
+import libarchive
 import pytest
 import pyzipper
 from pyzipper import zipfile as private
@@ -65,6 +66,12 @@ def test_bsdtar_opens_it(archive: Path, tmp_path: Path) -> None:
     assert BSDTAR is not None
     subprocess.run([BSDTAR, "-xf", str(archive), "--passphrase", PASSWORD, "-C", str(tmp_path)], check=True)
     assert (tmp_path / "1.txt").read_bytes() == TEXT
+
+
+def test_libarchive_opens_it(archive: Path) -> None:
+    """What bsdtar, file managers and our own inspection read with."""
+    with libarchive.file_reader(str(archive), passphrase=PASSWORD) as opened:
+        assert {e.pathname: b"".join(e.get_blocks()) for e in opened} == {e.name: e.content for e in ENTRIES}
 
 
 def test_pyzipper_opens_it_and_refuses_another_password(archive: Path) -> None:
