@@ -22,7 +22,7 @@ from letterlock.mail.v1 import mail_pb2
 from services.common import log, telemetry, tracing
 from services.common.audit_entries import AuditEntry, AuditTrail
 from services.common.bus import Bus, Later, Message
-from services.common.errors import AlreadyExists, Conflict, Error, InvalidInput, NotFound
+from services.common.errors import AlreadyExists, Conflict, Error, InvalidInput, NotFound, Unavailable
 from services.common.facts import Facts
 from services.common.ids import MailId, TenantId
 from services.quarantine.core import holds
@@ -107,7 +107,11 @@ class Quarantine:
             if due is not None and due > self._now():
                 # The clock of the broker is ahead of ours.
                 raise Later(max((due - self._now()).total_seconds(), 0.05))
-            await self._expire(tenant, held)
+            try:
+                await self._expire(tenant, held)
+            except Unavailable as error:
+                # Policy or the store is away: that is no failure of the hold.
+                raise Later(5.0) from error
 
     async def decide(
         self, tenant: TenantId, hold_id: str, decision: Decision, *, by: str, standing: Standing, force: bool = False
