@@ -13,6 +13,9 @@ from services.common.errors import Corrupt, Rejected
 from services.common.ids import TenantId
 from services.common.sealing.factkeys import FactKeys, KeyGone
 
+_PATIENCE = 20_000
+"""Deliveries, five seconds apart, for which an entry waits for the key that opens it: more than a day."""
+
 
 class Taking:
     """A consumer's handler: acked once the entry is durable; told twice, an entry is one entry."""
@@ -28,6 +31,8 @@ class Taking:
                 sealed = mail_pb2.Sealed.FromString(message.data)
                 told = await self._keys.open(sealed, f"audit\0{message.subject}".encode())
             except KeyGone as error:
+                if message.deliveries > _PATIENCE:
+                    raise Corrupt("the key of this entry is gone") from error
                 raise Later(5) from error
             except ValueError as error:
                 raise Corrupt("not a sealed entry") from error

@@ -93,22 +93,22 @@ class Reading:
 
     async def _history(self, tenant: TenantId, size: int) -> AsyncIterator[bytes]:
         number, rows, names = 0, list[str](), list[int]()
+        cosigned = {int(name) async for name in self._store.names(tenant, "cosigned/")}
         async for name in self._store.names(tenant, "history/"):
             if int(name) <= size:
                 names.append(int(name))
             if len(names) >= _AT_ONCE:
-                rows += await asyncio.gather(*(self._signed(tenant, n) for n in names))
+                rows += await asyncio.gather(*(self._signed(tenant, n, n in cosigned) for n in names))
                 names = []
             if len(rows) >= export.HISTORY_LINES:
                 yield export.member(export.history_name(number), export.lines(rows))
                 number, rows = number + 1, []
-        rows += await asyncio.gather(*(self._signed(tenant, n) for n in names))
+        rows += await asyncio.gather(*(self._signed(tenant, n, n in cosigned) for n in names))
         if rows:
             yield export.member(export.history_name(number), export.lines(rows))
 
-    async def _signed(self, tenant: TenantId, size: int) -> str:
-        data = await self._store.read(tenant, cosigned_path(size))
-        data = data or await self._store.read(tenant, history_path(size))
+    async def _signed(self, tenant: TenantId, size: int, cosigned: bool) -> str:
+        data = await self._store.read(tenant, cosigned_path(size) if cosigned else history_path(size))
         if data is None:
             raise Corrupt("a checkpoint is missing", size=size)
         return data.decode()

@@ -23,7 +23,7 @@ WRITERS: Mapping[str, frozenset[str]] = {
     "encryption": frozenset({"password.viewed", "password.changed", "key.rotated", "key.destroyed"}),
     "policy": frozenset({"policy.applied"}),
     "portal": frozenset({"password.viewed", "hold.viewed"}),
-    "audit": frozenset({"log.erased"}),
+    "audit": frozenset(),
     "ingress": frozenset(),
     "delivery": frozenset(),
 }  # fmt: skip
@@ -32,7 +32,7 @@ BUS = "bus"
 """The service of an entry that came on the bus, where nothing proves which service told it."""
 ON_THE_BUS = ACTIONS - {
     "access.requested", "access.approved", "access.refused", "access.revoked", "archive.searched", "archive.opened",
-    "archive.exported", "password.viewed", "log.erased",
+    "archive.exported", "password.viewed",
 }  # fmt: skip
 """What may be told without waiting. Approvals and reveals are not: they come by `Append`, under a certificate."""
 

@@ -17,6 +17,7 @@ import pytest
 from services.audit.adapters.keys import StoredLogKeys
 from services.audit.adapters.store import StoredLogs
 from services.audit.append import Logs
+from services.audit.core import batch
 from services.audit.core.batch import Row
 from services.audit.core.values import Values
 from services.audit.read import Reading
@@ -26,7 +27,7 @@ from services.common.errors import Corrupt
 from services.common.ids import MailId, TenantId
 from services.common.testing.keys import FakeKeys
 from services.common.testing.objects import InMemoryObjects
-from services.common.tlog import export, merkle, note, policy, tiles, verify
+from services.common.tlog import export, merkle, note, policy, proof, tiles, verify
 from services.common.tlog.entry import Opening
 
 ACME = TenantId.new()
@@ -257,6 +258,26 @@ async def test_reveal_without_its_grant_is_found(tmp_path: Path, what: str) -> N
     whole, findings = both(packed(await exported(entries, values=False), tmp_path))
     assert not whole
     assert said in findings[0].what
+
+
+async def test_emptied_values_break_no_proof(tmp_path: Path) -> None:
+    """Erased, an entry names nobody any more; its leaf, its proof and the whole log stay."""
+    objects = InMemoryObjects()
+    keys, store = StoredLogKeys(objects, KEYS.public, KEYS.identities), StoredLogs(objects)
+    logs = Logs(store, keys, "audit.test", SIGNER.public, SIGNER.sign)
+    for one in GOOD:
+        await logs.append(one.dump(), one, "archive" if one.action.startswith("archive") else "admin")
+    (row,) = await store.batch(ACME, 2) or []
+    objects.objects[f"{ACME}/log/batch/{2:016d}"] = batch.dump([Row(row.leaf, b"")])
+    reading = Reading(logs, store, keys)
+    page, _ = await reading.page(ACME, 0, 10)
+    assert [item.opening.actor if item.opening else "" for item in page] == [
+        "aud@acme.example", "appr@acme.example", "", "aud@acme.example",
+    ]  # fmt: skip
+    files = unpacked(b"".join([piece async for piece in reading.export(ACME, values=True)]))
+    assert both(packed(files, tmp_path))[0]
+    found = proof.parse(await reading.proof(ACME, 2))
+    assert proof.check(found.entry, 2, found.path, found.signed, KEY).size == 4
 
 
 class TwoKeys:
