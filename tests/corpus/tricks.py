@@ -128,6 +128,11 @@ TRICKS: Mapping[str, tuple[bytes, str]] = {
     "a number in a link": (mail(f"hi<a href='https://x.example/{SECRET}'>x</a>", Content_Type="text/html"), ""),
     "a number in a script": (mail(f"hi<script>var a='{SECRET}'</script>", Content_Type="text/html"), ""),
     "a file in an address": (mail(f"hi<a href='data:text/plain;base64,{B64}'>x</a>", Content_Type="text/html"), "data-address"),
+    "a multipart in base64": (b"Content-Type: multipart/mixed; boundary=x\r\nContent-Transfer-Encoding: base64\r\n\r\n" + base64.encodebytes(f"--x\r\n{CODED}--x--\r\n".encode()), "boundary-missing"),
+    "a uuencoded part": (multipart(part("Content-Type: application/octet-stream; name=a.txt", "Content-Transfer-Encoding: uuencode", body=UU)), "uuencode"),
+    "a page's own charset": (mail("<meta charset=utf-7>+" + base64.b64encode(SECRET.encode("utf-16-be")).decode().rstrip("=") + "-", Content_Type="text/html"), "charset-repeated"),
+    "the wrong way round in a page": (mail(f"<bdo dir=rtl>{SECRET[::-1]}</bdo>", Content_Type="text/html"), ""),
+    "a digit in each cell": (mail("<table><tr>" + "".join(f"<td>{c}</td>" for c in SECRET) + "</tr></table>", Content_Type="text/html"), ""),
     "entities": (mail("".join(f"&#{ord(c)};" for c in SECRET), Content_Type="text/html"), ""),
 }  # fmt: skip
 """Each with the code that the ambiguity has; empty: programs agree."""

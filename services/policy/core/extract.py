@@ -226,8 +226,7 @@ class _Inspecting:
                 self._doubt(leaf, "encrypted")
         if text is not None and self._is_plain(leaf):
             self._keep(leaf, text, how)
-            for file in carried(content):
-                self._carry(leaf, file.name, file.content, file.kind, whole=file.whole)
+            self._carry_all(leaf)
             return
         shown = leaf.content_type.startswith("text/") and not leaf.attachment
         if shown and how == "none" and not content.startswith(b"{\\rtf"):
@@ -243,6 +242,8 @@ class _Inspecting:
             return
         self._attach(leaf, text, "")
         self._file(leaf, leaf.name, content, len(self._attachments) - 1 - len(leaf.names))
+        if text is not None:
+            self._carry_all(leaf)
 
     def _is_plain(self, leaf: Leaf) -> bool:
         if leaf.content_type in _PLAIN_TYPES or leaf.content_type.startswith("message/"):
@@ -273,6 +274,10 @@ class _Inspecting:
                     sha256=digest,
                 )
             )
+
+    def _carry_all(self, leaf: Leaf) -> None:
+        for file in carried(leaf.content):
+            self._carry(leaf, file.name, file.content, file.kind, whole=file.whole)
 
     def _carry(self, leaf: Leaf, name: str, content: bytes, kind: str, *, whole: bool) -> None:
         """A file that stands inside of a part's bytes."""
@@ -336,8 +341,11 @@ class _Inspecting:
     def _other_charsets(self, content: bytes, labels: Sequence[str], how: str) -> list[str]:
         """Charsets that some program goes by, other than the first label."""
         others = [*labels[1:]]
-        if how == "html" and labels and not content.isascii() and (meta := _META.search(content[:4096])):
-            others.append(meta[1].decode("ascii", "replace"))
+        if how == "html" and (meta := _META.search(content[:4096])):
+            label = meta[1].decode("ascii", "replace")
+            # Without a label the page's own was believed already, but for those that look like ASCII.
+            if (labels and not content.isascii()) or (codec(label) or "").startswith(("utf-7", "hz", "iso2022")):
+                others.append(label)
         first = codec(labels[0]) if labels else None
         return [o for o in others if codec(o) not in (None, first)][:3]
 

@@ -48,6 +48,9 @@ _GLUED = re.compile(r"\w\ue000\s*\w|\w\s*\ue001\w")
 _ONLY_HIDDEN = re.compile("\ue000([^\ue000\ue001]*)\ue001?")
 _MAX_CANDIDATES = 2000
 _MAX_ANCESTORS = 40
+_MAX_BIDI = 200
+_MAX_CELLS = 24
+_CELLS = re.compile(r"(?:^[0-9A-Za-z]{1,4}\n{1,3}){6,24}", re.MULTILINE)
 _MAX_VALUE = 100_000
 
 
@@ -88,6 +91,14 @@ def read_html(html: str) -> Page:
         if _GLUED.search(text):
             hidden.append(text.replace("\ue000", "").replace("\ue001", ""))
         text = visible
+    if "<bdo" in lowered or "unicode-bidi" in lowered:
+        turned = [
+            n for n in tree.css("bdo, [style]") if n.tag == "bdo" or "unicode-bidi" in (n.attributes["style"] or "")
+        ]
+        texts = (n.text(deep=True, separator="", strip=False) for n in turned[:_MAX_BIDI])
+        hidden.extend(t.replace("\ue000", "").replace("\ue001", "")[::-1] for t in texts)
+    # A number with each digit in a cell of its own reads like any other.
+    hidden.extend(c for c in ("".join(m[0].split()) for m in _CELLS.finditer(text)) if len(c) <= _MAX_CELLS)
     if "<!--" in html:
         # Conditional comments are what one program shows; the others keep notes there.
         hidden.extend(c for c in (without_tags(c).strip() for c in _COMMENT.findall(html)) if c)

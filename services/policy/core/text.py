@@ -18,9 +18,11 @@ _INVISIBLE = re.compile(
 )
 _CONTROLS = bytes([*range(9), *range(14, 32), 127])
 _STUCK = re.compile("(?<=[0-9])[\u0300-\u036f\u0483-\u0489\u20d0-\u20dc\u20dd-\u20f0]+")
-_BREAK = re.compile(r"[0-9]-?[ \t]?\r?\n(?=[0-9])")
+_BREAK = re.compile(r"[0-9]-?\r?\n(?=[0-9])")
 _LEFT = re.compile(r"(?<![0-9-])[0-9]{1,11}-?\Z")
 _RIGHT = re.compile(r"[0-9]{1,11}(?![0-9,;|\t]|[.][0-9])")
+_GROUP_BEFORE = re.compile(r"[0-9][ -]\Z")
+_GROUP_AFTER = re.compile(r"[ -][0-9]")
 _FULL_LINE = 58
 _REVERSED = re.compile("\u202e([^\u202c\u2069\n]{2,2000})")
 _MAX_DIGITS = 19
@@ -109,7 +111,13 @@ def _breaks(text: str) -> list[tuple[int, int]]:
         if end - (text.rfind("\n", 0, at.start()) + 1) < _FULL_LINE:
             continue
         left, right = _LEFT.search(text, max(0, end - 13), end), _RIGHT.match(text, newline)
-        if left and right and len(left[0].rstrip("-")) + len(right[0]) <= _MAX_DIGITS:
+        if left is None or right is None or len(left[0].rstrip("-")) + len(right[0]) > _MAX_DIGITS:
+            continue
+        # In a number of groups the line end stands for the separator: without it the groups would be others.
+        grouped = _GROUP_BEFORE.search(text, max(0, left.start() - 2), left.start()) or _GROUP_AFTER.match(
+            text, right.end()
+        )
+        if left[0].endswith("-") or not grouped:
             found.append((end, newline))
     return found
 

@@ -93,7 +93,9 @@ class _Scan:
                 if kind.startswith("multipart/"):
                     kind = "text/plain"
                 self._leaf(kind, header_value, names, content, attached=attached)
-                if (decoded or kind.startswith("message/")) and _LIKE_A_MAIL.match(content[:20_000]):
+                head = content[:20_000]
+                parts = decoded and head.lstrip().startswith(b"--")
+                if parts or ((decoded or kind.startswith("message/")) and _LIKE_A_MAIL.match(head)):
                     self.mail(content, depth + 1)
 
     def _leaf(self, kind: str, header: str, names: tuple[str, ...], content: bytes, *, attached: bool = False) -> None:

@@ -72,3 +72,19 @@ def test_masks_show_little() -> None:
     assert mask("機密") == "••"
     assert mask("a") == "•"
     assert "2345" not in mask("1234567890", keep=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x" * 60 + " 41111111\r\n11111111 y", "x" * 60 + " 4111111111111111 y"),
+        ("x" * 60 + " 4111-\n1111", "x" * 60 + " 4111-1111"),
+        ("x" * 60 + " 4111 1111\n1111 1111", None),
+        ("x" * 60 + " 4111111111111111\n5500000000000004", None),
+        ("x" * 60 + ",0912345678\n2,Lin", None),
+        ("41111111\n11111111", None),
+    ],
+)
+def test_a_number_is_joined_only_where_a_full_line_breaks_it(text: str, expected: str | None) -> None:
+    """Columns and rows of numbers, and numbers in groups, stay as they are."""
+    assert normalise(text) == (expected or text)
