@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from services.policy.core.detectors import CONFIDENCES
+from services.policy.core.detectors import CONFIDENCES, Detector, Shape
 from services.policy.core.detectors import scanner as scanning
 from services.policy.core.detectors.payment_card import PAYMENT_CARD, find, luhn
 from services.policy.core.detectors.scanner import Scanner
@@ -128,3 +130,25 @@ def test_no_quadratic_time_on_digits() -> None:
     """A megabyte of digits and spaces is read in linear time."""
     assert find("1 " * 500_000) == []
     assert find("1234 " * 200_000) is not None
+
+
+def test_a_flood_of_candidates_is_said_and_not_called_clean(everything: Scanner) -> None:
+    """Text that is made to look like numbers everywhere fails the rules that ask, which then hold the mail."""
+    with pytest.raises(scanning.TooManyCandidates):
+        everything.scan(["1 2-" * 300_000])
+
+
+def test_one_database_takes_detectors_of_a_tenant(everything: Scanner) -> None:
+    """Detectors that are not built in are found in the same pass, and a pattern that is none is refused."""
+    own = Detector(
+        name="acme_project",
+        about="a project's name",
+        source="the tenant",
+        shapes=(Shape(expression="acme-[0-9]{4}", bare="medium", near="medium", caseless=True),),
+        catches=("ACME-1234",),
+        spares=("ACME-12345",),
+    )
+    hits = Scanner((PAYMENT_CARD,), (own,)).scan(["計畫ACME-1234用4111111111111111"])
+    assert [len(hits[n]) for n in ("acme_project", "payment_card")] == [1, 1]
+    with pytest.raises(ValueError, match="pattern"):
+        Scanner((), (replace(own, shapes=(replace(own.shapes[0], expression="(a"),)),))

@@ -23,6 +23,9 @@ from services.policy.core.detectors.engine import Database, compiled
 MAX_HITS = 100_000
 """Of one detector in one mail: as many as a policy can ask for."""
 
+MAX_CANDIDATES = 500_000
+"""Looked at in one mail: seconds of work. No mail that people write has so many."""
+
 _BEFORE, _AFTER = 120, 60
 """Bytes around a candidate in which a context word counts: about 40 Han characters before and 20 after."""
 _PASSAGE = 6000
@@ -36,10 +39,15 @@ _EVERY_BYTE = bytes(range(256))
 # Most numbers have this, and most text does not: their many patterns read only what is around it.
 _RUN = b"[0-9](?:" + _LOOSE_GAP + b"[0-9]){6}[^0-9]"
 _RUN_MARGIN = 64
+_RUN_WIDTH = 56
 _MANY = 12
 _CLUSTER, _MARGIN = 96, 320
 _RUN_BEFORE = re.compile(rb"[0-9 \t\r\n._/\-\x80-\xff]*\Z")
 _MAX_SUMMED = 200_000
+
+
+class TooManyCandidates(Exception):
+    """The texts are made of things that look like finds: it is not known what is in them."""
 
 
 class Scanner:
@@ -77,7 +85,7 @@ class Scanner:
         return frozenset(d.name for d in self._detectors)
 
     def scan(self, texts: Sequence[str]) -> Mapping[str, tuple[tuple[int, Hit], ...]]:
-        """By detector: (number of the text, find), in order. `texts` are normalised."""
+        """By detector: (number of the text, find), in order. `texts` are normalised. Raises `TooManyCandidates`."""
         found: dict[str, list[tuple[int, Hit]]] = {d.name: [] for d in self._detectors}
         if self._first is None or not texts:
             return dict.fromkeys(found, ())
@@ -86,6 +94,8 @@ class Scanner:
         if runs and self._second is not None:
             candidates += self._in_runs(self._second, buffer.data, runs, context)
             candidates.sort()
+        if len(candidates) > MAX_CANDIDATES:
+            raise TooManyCandidates
         confirmed: list[list[_Candidate]] = [[] for _ in self._detectors]
         regions: dict[int, list[list[int]]] = {}
         events: dict[int, list[tuple[int, int]]] = {}
@@ -177,7 +187,7 @@ class Scanner:
     def _take(self, taken: list[_Candidate], buffer: Buffer, context: Sequence[int], form: _Form, end: int) -> None:
         """Add the candidate that ends here; where it overlaps with the one before, the surer or longer one stays."""
         last = taken[-1] if taken else None
-        if last is None or end - last.end >= form.shape.width:
+        if last is None or end - last.end >= form.width:
             floor = last.end if last else 0
         else:
             floor = taken[-2].end if len(taken) > 1 else 0
@@ -222,6 +232,7 @@ class _Form:
     beside: frozenset[int]
     bare: Confidence | None
     wanted: bool
+    width: int
 
     @classmethod
     def of(cls, shape: Shape, floor: Confidence) -> _Form:
@@ -232,12 +243,18 @@ class _Form:
         beside = (
             frozenset(b"".join(re.findall(f"[{shape.right}]".encode(), _EVERY_BYTE))) if shape.right else frozenset()
         )
+        try:
+            pattern = re.compile(left + b"(?:" + exact + rb")\Z", flags)
+        except re.error as error:
+            raise ValueError(f"a pattern that cannot be compiled: {error}") from error
         return cls(
             shape,
-            re.compile(left + b"(?:" + exact + rb")\Z", flags),
+            pattern,
             beside,
             shape.bare if shape.bare is not None and CONFIDENCES.index(shape.bare) >= least else None,
             CONFIDENCES.index(shape.near) >= least,
+            # Room for 28 digits one by one: what a search costs grows with the square of it.
+            min(shape.width, _RUN_WIDTH) if shape.run else shape.width,
         )
 
     @property
@@ -256,9 +273,9 @@ class _Form:
             if end < len(data) and data[end] in self.beside:
                 return None
         # Where nothing is found without a context word, the word is cheaper to look for than anything else.
-        if self.bare is None and not _near(buffer, context, end - shape.width, end):
+        if self.bare is None and not _near(buffer, context, end - self.width, end):
             return None
-        match = self.pattern.search(data, max(floor, end - shape.width, 0), end)
+        match = self.pattern.search(data, max(floor, end - self.width, 0), end)
         if match is None:
             return None
         start, value = match.start(), match.group().decode("utf-8", "ignore")

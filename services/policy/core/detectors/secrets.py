@@ -59,7 +59,8 @@ SECRETS = (
         source="RFC 7468; PROTOCOL.key of OpenSSH; RFC 9580; C2SP age",
         shapes=(
             Shape(
-                expression="-----BEGIN (?:[A-Z0-9]{2,12} ){0,2}PRIVATE KEY(?: BLOCK)?-----[ \\t]*(?:\\r?\\n){1,2}[0-9A-Za-z+/]{8}",
+                expression="-----BEGIN (?:[A-Z0-9]{2,12} ){0,2}PRIVATE KEY(?: BLOCK)?-----"
+                "[ \\t]*(?:\\r?\\n){1,2}[0-9A-Za-z+/]{8}",
                 bare="high",
                 near="high",
                 compact=False,
