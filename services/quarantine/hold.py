@@ -20,7 +20,7 @@ from typing import Literal
 from letterlock.mail.v1 import mail_pb2
 
 from services.common import log, telemetry, tracing
-from services.common.audit_entries import AuditEntry, AuditTrail
+from services.common.audit_entries import AuditTrail
 from services.common.bus import Bus, Later, Message
 from services.common.errors import AlreadyExists, Conflict, Error, InvalidInput, NotFound, Unavailable
 from services.common.facts import Facts
@@ -28,13 +28,13 @@ from services.common.ids import MailId, TenantId
 from services.quarantine.core import holds
 from services.quarantine.core.holds import Decision, Hold
 from services.quarantine.fitness import Fitness
-from services.quarantine.onward import leg_of, new_hold, onward, why
+from services.quarantine.onward import new_hold, why
 from services.quarantine.ports import Held, Holds
+from services.quarantine.tell import Teller
 
 _log = log.get(__name__)
 _TRIES = 5
 _WAITING = frozenset({mail_pb2.DISPOSITION_HOLD, mail_pb2.DISPOSITION_DELAY})
-_DROPPED = {"deleted": "deleted_by_reviewer", "cancelled": "cancelled_by_sender"}
 
 type Standing = Callable[[Hold], str]
 """For whom the caller decides a hold as it is now (`routing.acts_for`); raises `Rejected`."""
@@ -58,8 +58,9 @@ class Quarantine:
         now: Callable[[], datetime] = _now,
         changed: Callable[[], None] = lambda: None,
     ) -> None:
-        self._holds, self._facts, self._bus, self._trail, self._now = holds_, facts, bus, trail, now
+        self._holds, self._facts, self._now = holds_, facts, now
         self._fitness, self._changed = fitness, changed
+        self._teller = Teller(holds_, facts, bus, trail, now=now)
 
     async def on_decided(self, message: Message) -> None:
         """Take a decided mail: hold its legs that are to be held. Repeats what a crash may have left out."""
@@ -87,14 +88,14 @@ class Quarantine:
         if held.hold.state not in holds.OPEN:
             # Asked for by the sweeper, what was told may have been lost on its way: whoever did it knows its fate.
             if again or not held.hold.told:
-                await self._tell(tenant, held)
+                await self._teller.tell(tenant, held)
             return
         self._changed()
-        await self._schedule(tenant, held.hold)
+        await self._teller.schedule(tenant, held.hold)
         if held.hold.kind == "delay":
-            await self._outcome(tenant, held, mail_pb2.STATE_DEFERRED, "delayed", why(held))
+            await self._teller.outcome(tenant, held, mail_pb2.STATE_DEFERRED, "delayed", why(held))
         else:
-            await self._outcome(tenant, held, mail_pb2.STATE_HELD, "held", why(held))
+            await self._teller.outcome(tenant, held, mail_pb2.STATE_HELD, "held", why(held))
 
     async def on_due(self, message: Message) -> None:
         """Take a schedule that fired: do what the hold's rule says of its expiry."""
@@ -125,7 +126,9 @@ class Quarantine:
         async def change(held: Held) -> Hold:
             if held.hold.state in holds.OPEN:
                 acting_for = standing(held.hold)
-                decided = holds.decide(held.hold, replace(decision, acting_for=acting_for), by=by, at=self._now())
+                decided = holds.decide(
+                    held.hold, replace(decision, acting_for=acting_for, forced=force), by=by, at=self._now()
+                )
                 if decision.action in holds.LETS_GO and held.hold.kind == "hold":
                     await self._fitness.check(tenant, held, decision.note, force=force)
                 return decided
@@ -134,11 +137,11 @@ class Quarantine:
         before, held = await self._change(tenant, hold_id, change, by=by)
         if before is held:
             return held
-        self._record(tenant, held.hold, decision.action, forced=force)
+        self._teller.record(tenant, held.hold)
         if held.hold.state in holds.OPEN:
             return held
         try:
-            return await self._tell(tenant, held)
+            return await self._teller.tell(tenant, held)
         except Error as error:
             # Durable: the resumption tells it. The person need not wait for the broker.
             _log.warning("hold.told_later", hold=hold_id, code=error.code)
@@ -213,7 +216,10 @@ class Quarantine:
                 try:
                     if held.hold.state not in holds.OPEN:
                         if not held.hold.told:
-                            await self._tell(tenant, held)
+                            # Its entry may have died with a process; the same bytes again are the same entry.
+                            if held.hold.steps:
+                                self._teller.record(tenant, held.hold)
+                            await self._teller.tell(tenant, held)
                     else:
                         await self._expire(tenant, held)
                 except Error as error:
@@ -243,79 +249,11 @@ class Quarantine:
         _log.info("hold.expired", tenant=tenant, hold=held.hold.id, state=held.hold.state)
         telemetry.count("quarantine", "expired", tenant)
         self._changed()
-        self._record(tenant, held.hold, held.hold.steps[-1].what)
+        self._teller.record(tenant, held.hold)
         if held.hold.state not in holds.OPEN:
-            await self._tell(tenant, held)
+            await self._teller.tell(tenant, held)
         else:
-            await self._schedule(tenant, held.hold)
-
-    async def _tell(self, tenant: TenantId, held: Held) -> Held:
-        """Say where the mail goes from here, then note that it is said."""
-        with tracing.mail(tenant, held.hold.mail_id), telemetry.stage("quarantine", "tell"):
-            return await self._tell_of(tenant, held)
-
-    async def _tell_of(self, tenant: TenantId, held: Held) -> Held:
-        hold = held.hold
-        if hold.state in _DROPPED:
-            await self._outcome(tenant, held, mail_pb2.STATE_DELETED, _DROPPED[hold.state], hold.note)
-        else:
-            trace = onward(held)
-            await self._facts.publish(
-                "released", trace, raw=None, msg_id=f"{hold.mail_id}:{hold.leg}:r:{hold.decision}"
-            )
-        await self._bus.unschedule(f"quarantine.due.{tenant}", key=hold.id)
-        telemetry.count("quarantine", hold.state, tenant)
-        _log.info("hold.told", tenant=tenant, hold=hold.id, state=hold.state)
-        if hold.told:
-            return held
-        try:
-            return await self._holds.put(
-                tenant, replace(held, hold=replace(hold, told=True)), actor="service:quarantine"
-            )
-        except (Conflict, AlreadyExists):
-            return held  # another member told it too, under the same id
-
-    async def _schedule(self, tenant: TenantId, hold: Hold) -> None:
-        due = holds.next_due(hold)
-        if due is not None:
-            await self._bus.schedule(
-                f"quarantine.due.{tenant}",
-                hold.id.encode(),
-                at=max(due, self._now()),
-                key=hold.id,
-                headers=tracing.inject(),
-            )
-
-    async def _outcome(self, tenant: TenantId, held: Held, state: mail_pb2.State, code: str, detail: str) -> None:
-        leg = leg_of(held)
-        outcome = mail_pb2.Outcome(
-            tenant=tenant,
-            mail_id=held.hold.mail_id,
-            leg=leg.number,
-            recipients=leg.recipients,
-            state=state,
-            code=code,
-            detail=detail,
-            service="quarantine",
-            actor=held.hold.decided_by,
-        )
-        outcome.at.FromDatetime(held.hold.decided_at or held.hold.held_at)
-        await self._facts.outcome(held.trace, outcome)
-
-    def _record(self, tenant: TenantId, hold: Hold, action: str, *, forced: bool = False) -> None:
-        step = hold.steps[-1]
-        detail = {
-            "action": action,
-            "leg": hold.leg,
-            "state": hold.state,
-            "note": step.note,
-            "level": step.level,
-            "acting_for": step.acting_for,
-            "detail": step.detail,
-            "forced": forced,
-        }
-        actor = step.by
-        self._trail.record(AuditEntry(tenant, "hold.decided", actor, detail, mail_ids=(hold.mail_id,)))
+            await self._teller.schedule(tenant, held.hold)
 
 
 def _hold_id(data: bytes) -> str:

@@ -76,6 +76,7 @@ def hold(held: Held) -> pb.Hold:
             level=step.level,
             note=step.note,
             detail=step.detail,
+            forced=step.forced,
         )
         told.at.FromDatetime(step.at)
     return shown

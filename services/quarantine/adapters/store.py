@@ -145,6 +145,7 @@ def _step(step: Step) -> dict[str, Any]:
         "level": step.level,
         "acting_for": step.acting_for,
         "detail": step.detail,
+        "forced": step.forced,
     }
 
 
@@ -157,6 +158,7 @@ def _read_step(value: Mapping[str, Any]) -> Step:
         int(value["level"]),
         str(value["acting_for"]),
         str(value["detail"]),
+        bool(value["forced"]),
     )
 
 

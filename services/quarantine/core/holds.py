@@ -52,6 +52,7 @@ class Step:
     level: int = 0
     acting_for: str = ""
     detail: str = ""
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class Decision:
     note: str = ""
     target: str = ""
     acting_for: str = ""
+    forced: bool = False
 
 
 def decide(hold: Hold, decision: Decision, *, by: str, at: datetime) -> Hold:
@@ -136,7 +138,9 @@ def decide(hold: Hold, decision: Decision, *, by: str, at: datetime) -> Hold:
         raise Rejected("claimed", public=f"{claimant} has claimed it until {until}; take it over first", hold=hold.id)
     if hold.kind == "delay" and decision.action not in ("release", "cancel"):
         raise Rejected("a delayed mail", public="a delayed mail can be released or cancelled", hold=hold.id)
-    step = Step(at, by, decision.action, decision.note, hold.level, decision.acting_for, decision.target)
+    step = Step(
+        at, by, decision.action, decision.note, hold.level, decision.acting_for, decision.target, decision.forced
+    )
     told = _with(hold, step)
     if decision.action in LETS_GO and by != EXPIRY and len(told.approvals) < hold.levels:
         return replace(told, claimed_by="", claimed_until=None)

@@ -171,7 +171,8 @@ async def test_worse_by_the_policy_of_today_needs_force_and_a_note(place: Place)
     assert "refuse" in refused.value.public
     with pytest.raises(InvalidInput):
         await place.decide(mail_id, "release", force=True)
-    assert (await place.decide(mail_id, "release", force=True, note="agreed")).hold.state == "released"
+    held = await place.decide(mail_id, "release", force=True, note="agreed")
+    assert (held.hold.state, held.hold.steps[-1].forced) == ("released", True)
 
 
 async def test_policy_away_releases_nothing(place: Place) -> None:

@@ -45,7 +45,7 @@ def make(objects: ObjectStore, keys: FakeKeys) -> tuple[StoredHolds, StoredSetti
 def a_hold() -> Held:
     """A hold that has everything."""
     mail_id = MailId.new()
-    step = Step(NOW, "lin@acme.example", "release", "note", 1, "wu@acme.example", "zip/random")
+    step = Step(NOW, "lin@acme.example", "release", "note", 1, "wu@acme.example", "zip/random", forced=True)
     hold = Hold(
         mail_id, 2, NOW, NOW + timedelta(hours=1), "return", ("legal",), "alice@acme.example", levels=2, kind="hold",
         escalated_at=NOW, claimed_by="lin@acme.example", claimed_until=NOW, target="zip/random", steps=(step,), noticed=1,

@@ -43,7 +43,7 @@ SENDER_VERDICT_ALLOW: SenderVerdict
 SENDER_VERDICT_BLOCK: SenderVerdict
 
 class HoldStep(_message.Message):
-    __slots__ = ("at", "by", "acting_for", "what", "level", "note", "detail")
+    __slots__ = ("at", "by", "acting_for", "what", "level", "note", "detail", "forced")
     AT_FIELD_NUMBER: _ClassVar[int]
     BY_FIELD_NUMBER: _ClassVar[int]
     ACTING_FOR_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,7 @@ class HoldStep(_message.Message):
     LEVEL_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     DETAIL_FIELD_NUMBER: _ClassVar[int]
+    FORCED_FIELD_NUMBER: _ClassVar[int]
     at: _timestamp_pb2.Timestamp
     by: str
     acting_for: str
@@ -58,7 +59,8 @@ class HoldStep(_message.Message):
     level: int
     note: str
     detail: str
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by: _Optional[str] = ..., acting_for: _Optional[str] = ..., what: _Optional[str] = ..., level: _Optional[int] = ..., note: _Optional[str] = ..., detail: _Optional[str] = ...) -> None: ...
+    forced: bool
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., by: _Optional[str] = ..., acting_for: _Optional[str] = ..., what: _Optional[str] = ..., level: _Optional[int] = ..., note: _Optional[str] = ..., detail: _Optional[str] = ..., forced: _Optional[bool] = ...) -> None: ...
 
 class Hold(_message.Message):
     __slots__ = ("id", "mail_id", "leg", "state", "direction", "sender", "recipients", "size", "received_at", "held_at", "expires_at", "on_expiry", "rule", "text", "reviewers", "decided_by", "decided_at", "note", "revision", "kind", "levels", "level", "claimed_by", "claimed_until", "escalated_at", "target", "steps", "findings")
