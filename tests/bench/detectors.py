@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.policy.core.detectors import Detector
+from services.policy.core.detectors.engine import compiled
 from services.policy.core.detectors.scanner import Scanner
 from services.policy.core.detectors.table import DETECTORS
 from services.policy.core.text import normalise
@@ -69,7 +70,7 @@ class Speed:
     """What a pack of detectors costs. `found` are the finds in the whole text."""
 
     detectors: int
-    compiled: float
+    compile_seconds: float
     megabytes: float
     seconds: float
     found: int
@@ -83,9 +84,10 @@ class Speed:
 
 def measure(pack: Sequence[Detector], *, size: int = 10_000_000, rounds: int = 5) -> Speed:
     """The median of `rounds`, in thread CPU time: the text in mails of 50 KB, and mails of 4 KB for the cost of one."""
+    compiled.cache_clear()
     began = time.perf_counter()
     scanner = Scanner(pack, floor="medium")
-    compiled = time.perf_counter() - began
+    compile_seconds = time.perf_counter() - began
     text = normalise(mail_text(size))
     mails = [text[i : i + 25_000] for i in range(0, len(text), 25_000)]
     small = [normalise(mail_text(4096, seed=s)) for s in range(200)]
@@ -100,7 +102,9 @@ def measure(pack: Sequence[Detector], *, size: int = 10_000_000, rounds: int = 5
             scanner.scan(("Re: meeting", mail))
         per_small.append((time.thread_time() - start) / len(small))
     megabytes = len(text.encode()) / 1e6
-    return Speed(len(pack), compiled, megabytes, statistics.median(took), found, statistics.median(per_small) * 1e6)
+    return Speed(
+        len(pack), compile_seconds, megabytes, statistics.median(took), found, statistics.median(per_small) * 1e6
+    )
 
 
 PACKS: dict[str, tuple[str, ...]] = {
@@ -116,11 +120,14 @@ PACKS: dict[str, tuple[str, ...]] = {
 
 def lines() -> list[str]:
     """The figures as rows of a Markdown table."""
-    rows = ["| pack | detectors | compile | MB/s a core | finds in 10 MB | adds to a 4 KB mail |", "|---|---|---|---|---|---|"]
+    rows = [
+        "| pack | detectors | compile | MB/s a core | finds in 10 MB | adds to a 4 KB mail |",
+        "|---|---|---|---|---|---|",
+    ]
     for name, names in PACKS.items():
         speed = measure([DETECTORS[n] for n in names])
         rows.append(
-            f"| {name} | {speed.detectors} | {speed.compiled:.2f} s | {speed.rate:.0f} | {speed.found:,} "
+            f"| {name} | {speed.detectors} | {speed.compile_seconds:.2f} s | {speed.rate:.0f} | {speed.found:,} "
             f"| {speed.small_us:.0f} µs |"
         )
     return rows

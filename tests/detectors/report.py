@@ -96,7 +96,9 @@ def render(per_detector: int = 100) -> str:
         "",
         "\n".join(bench.lines()),
         "",
-        "A policy pays for the detectors that it names. What costs is not the pass but numbers: each that looks like a candidate is checked in Python.",
+        "A policy pays for the detectors that it names. What costs is less the pass over the text than numbers: from twelve shapes of digits on, these read",
+        "only what stands around runs of seven digits and more, and each candidate is checked in Python. The aim of 150 MB/s is met by single detectors and",
+        "by the secrets, not by all detectors together. A mail with more than 500,000 candidates fails the rules that ask, which never count as not matching.",
         "",
     ]  # fmt: skip
     for family, detectors in FAMILIES.items():
