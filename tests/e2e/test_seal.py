@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import io
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import pyzipper
 
 from services.common.processes import free_port
 from services.common.testing import eventually
@@ -35,8 +37,7 @@ def _rule(word: str, *then: dict[str, Any]) -> dict[str, Any]:
     return {"id": word, "mode": "enforce", "direction": "outbound", "when": when, "then": list(then)}
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+async def _start(folder: Path, processes: str) -> Place:
     """Rules that seal at once, seal after a hold, and seal with the agreed password."""
     inside, outside = await Sink().start(), await Sink().start()
     places = world.two_tenants(
@@ -58,14 +59,25 @@ async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place
         ],
     }
     settings = {"ARCHIVE__SWEEP_AFTER": "2s", "DELIVERY__RETRY_AFTER": "1s,2s,2s"}
-    installation = Installation(tmp_path_factory.mktemp("seal"), places, processes="one", settings=settings)
+    installation = Installation(folder, places, processes=processes, settings=settings)
+    await installation.start()
+    return Place(installation, inside, outside, inside)
+
+
+async def _stop(place: Place) -> None:
     try:
-        await installation.start()
-        yield Place(installation, inside, outside, inside)
+        await place.installation.stop()
     finally:
-        await installation.stop()
-        for sink in (inside, outside):
+        for sink in (place.inside, place.outside):
             await sink.stop()
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def place(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    """An installation in one process."""
+    place = await _start(tmp_path_factory.mktemp("seal"), "one")
+    yield place
+    await _stop(place)
 
 
 async def send(place: Place, word: str) -> str:
@@ -217,3 +229,27 @@ async def test_an_agreed_password_opens_it_and_nobody_is_told(place: Place, tmp_
     path = archive(await arrived(place, mail_id), tmp_path)
     assert seven(path, "what-we-agreed-on", tmp_path / "out")
     assert notices(place, mail_id) == []
+
+
+async def test_a_sealer_that_is_killed_again_and_again_loses_and_tells_nothing_twice(tmp_path: Path) -> None:
+    """SIGKILL while it seals: every mail arrives sealed, and opens with the one password that its sender was told."""
+    place = await _start(tmp_path / "many", "many")
+    try:
+        sent = []
+        for round in range(3):
+            sent += [await send(place, "sealed-now") for _ in range(4)]
+            place.installation.kill("encryption")
+            sent.append(await send(place, f"sealed-now round {round}"))
+        for mail_id in sent:
+            received = await arrived(place, mail_id)
+            assert NONCE.encode() not in received.content
+            _, password = await told(place, mail_id)
+            opened = email.message_from_bytes(received.content, policy=email.policy.default)
+            attachment = next(p for p in opened.iter_attachments())  # type: ignore[attr-defined]
+            with pyzipper.AESZipFile(io.BytesIO(attachment.get_content())) as archive:
+                archive.setpassword(password.encode())
+                assert NONCE.encode() in archive.read("1.txt")
+        passwords = {(await told(place, mail_id))[1] for mail_id in sent}
+        assert len(passwords) == len(sent)
+    finally:
+        await _stop(place)
