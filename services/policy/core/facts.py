@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from services.policy.core.detectors import CONFIDENCES, Hit
-from services.policy.core.detectors.scanner import Scanner
+from services.policy.core.detectors.scanner import Scanner, TooManyCandidates
 from services.policy.core.detectors.table import DETECTORS
 from services.policy.core.filters import UNKNOWN, FilterVerdict, VerdictUnknown
 from services.policy.core.message import Attachment, Message, Transaction
@@ -84,6 +84,7 @@ class MailFacts:
         self._known: dict[int, Truth] = {}
         self._hits: dict[str, tuple[tuple[str, Hit], ...]] = {}
         self._scanner = scanner
+        self._flood: TooManyCandidates | None = None
 
     def ask(self, predicate: Predicate, recipient: str) -> Truth:
         """The truth of a leaf predicate for the recipient at hand; those about the whole mail are remembered."""
@@ -110,7 +111,14 @@ class MailFacts:
             if scanner is None or detector not in scanner.names:
                 scanner = Scanner((DETECTORS[detector],))
             corpora = (self._subject, *self._texts, *self._names, *self._hidden)
-            for name, hits in scanner.scan([c.text for c in corpora]).items():
+            if self._flood is not None:
+                raise self._flood
+            try:
+                found = scanner.scan([c.text for c in corpora])
+            except TooManyCandidates as flood:
+                self._flood = flood  # the next rule need not wait for the same answer
+                raise
+            for name, hits in found.items():
                 self._hits[name] = tuple((corpora[number].name, hit) for number, hit in hits)
         return self._hits[detector]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,7 @@ from services.policy.core.detectors.payment_card import PAYMENT_CARD, find, luhn
 from services.policy.core.detectors.scanner import Scanner
 from services.policy.core.detectors.table import DETECTORS, FAMILIES
 from services.policy.core.text import normalise
+from tests.unit.policy.builders import mail, matches, rules, transaction
 
 CATCHES = [(d.name, text) for d in DETECTORS.values() for text in d.catches]
 SPARES = [(d.name, text) for d in DETECTORS.values() for text in d.spares]
@@ -155,3 +157,22 @@ def test_one_database_takes_detectors_of_a_tenant(everything: Scanner) -> None:
     assert [len(hits[n]) for n in ("acme_project", "payment_card")] == [1, 1]
     with pytest.raises(ValueError, match="pattern"):
         Scanner((), (replace(own, shapes=(replace(own.shapes[0], expression="(a"),)),))
+
+
+def test_a_scanner_serves_many_threads_at_once(everything: Scanner) -> None:
+    """Each thread has a scratch of its own: the same text gives the same finds."""
+    text = "\n".join(normalise(text) for _, text in CATCHES) * 3
+    expected = everything.scan([text])
+    with ThreadPoolExecutor(8) as threads:
+        assert all(found == expected for found in threads.map(everything.scan, [[text]] * 24))
+
+
+def test_a_flood_fails_every_rule_that_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rule that could not look is no rule that did not match."""
+    monkeypatch.setattr(scanning, "MAX_CANDIDATES", 100)
+    asked = rules(
+        "when: {detector: {name: tw_business_number}}, then: {hold: {reviewers: legal}}",
+        "when: {detector: {name: tw_national_id}}, then: {hold: {reviewers: legal}}",
+    )
+    found = matches(asked, mail("12345678 統編 " * 300), transaction())
+    assert [m.error for m in found] == ["TooManyCandidates"] * 2
