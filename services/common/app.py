@@ -20,6 +20,7 @@ from services.common.errors import Error
 from services.common.objects import ObjectStore
 
 if TYPE_CHECKING:
+    from services.common.audit_calls import AuditedCalls
     from services.common.control import Control
     from services.common.rpc import RpcServer
 
@@ -71,6 +72,8 @@ class Context:
     health: Health = field(default_factory=Health)
     addresses: dict[str, str] = field(default_factory=dict)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    calls: AuditedCalls | None = None
+    """Who is told of log-ins; `rpc` tells it already."""
 
 
 type Build = Callable[[Context], AbstractAsyncContextManager[None]]

@@ -29,16 +29,20 @@ class AuditedCalls:
 
     def seen(self, caller: Principal) -> None:
         """A call by a token that is somebody's."""
-        self._tell(caller, "login", "", _LOGIN_EVERY)
+        self._tell(caller, "login", "", "done", _LOGIN_EVERY)
+
+    def failed(self, caller: Principal) -> None:
+        """A log-in as somebody with a wrong password."""
+        self._tell(caller, "login", "", "denied", _REFUSED_EVERY)
 
     def refused(self, caller: Principal, method: str) -> None:
         """A call that its caller may not make."""
-        self._tell(caller, "rpc.refused", method, _REFUSED_EVERY)
+        self._tell(caller, "rpc.refused", method, "denied", _REFUSED_EVERY)
 
-    def _tell(self, caller: Principal, action: str, method: str, every: float) -> None:
+    def _tell(self, caller: Principal, action: str, method: str, outcome: str, every: float) -> None:
         if caller.kind not in ("person", "operator"):
             return
-        key, now = (caller.name, action, method), self._clock()
+        key, now = (caller.name, action + outcome, method), self._clock()
         last = self._told.get(key)
         if last is not None and now - last < every:
             return
@@ -52,5 +56,4 @@ class AuditedCalls:
         while len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
         detail = {"service": self._service, **({"method": method} if method else {})}
-        outcome = "denied" if method else "done"
         self._trail.record(AuditEntry(caller.tenant or INSTALLATION, action, caller.name, detail, outcome=outcome))

@@ -8,14 +8,17 @@ import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 from letterlock.mail.v1 import mail_pb2
 
 from services.common import log
 from services.common.app import Context
+from services.common.audit_calls import AuditedCalls
+from services.common.auth import Principal
 from services.common.components import TlsConfig
-from services.common.directory import Network
+from services.common.directory import Network, Person
 from services.common.errors import InvalidInput, Unavailable
 from services.common.facts import Facts
 from services.common.ids import MailId, TenantId
@@ -123,6 +126,14 @@ def networks(texts: tuple[str, ...]) -> tuple[Network, ...]:
         raise InvalidInput(f"ingress.proxy_networks: {error}", field="proxy_networks") from error
 
 
+def _tell(calls: AuditedCalls, who: Person, good: bool) -> None:
+    caller = Principal("person", who.tenant, who.address, who.roles)
+    if good:
+        calls.seen(caller)
+    else:
+        calls.failed(caller)
+
+
 @asynccontextmanager
 async def build(ctx: Context) -> AsyncIterator[None]:
     """Receive mail while the context lives; leaving it drains."""
@@ -147,6 +158,7 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         peer_failures=config.auth_failures_per_peer,
         account_failures=config.auth_failures_per_account,
         window=config.auth_window.total_seconds(),
+        told=partial(_tell, ctx.calls) if ctx.calls is not None else None,
     )
     folder = ctx.settings.of(TlsConfig).directory or ctx.settings.data / "tls"
     certificate = config.certificate or folder / "ingress.pem"

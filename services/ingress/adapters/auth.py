@@ -35,7 +35,7 @@ _REMEMBERED = 20_000
 
 
 class Authenticator:
-    """Checks a login against the directory of the moment."""
+    """Checks a login against the directory of the moment; `told` hears of each person's, and whether it was good."""
 
     def __init__(
         self,
@@ -47,10 +47,11 @@ class Authenticator:
         threads: int = 2,
         clock: Callable[[], float] = time.monotonic,
         hasher: PasswordHasher | None = None,
+        told: Callable[[Person, bool], None] | None = None,
     ) -> None:
         self._directory, self._clock = directory, clock
         self._peers, self._accounts = Throttle(peer_failures, window), Throttle(account_failures, window)
-        self._hasher = hasher or PasswordHasher()
+        self._hasher, self._told = hasher or PasswordHasher(), told
         self._nobody = ""
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ingress-auth")
         self._waiting = 0
@@ -71,6 +72,8 @@ class Authenticator:
             good = await loop.run_in_executor(self._pool, self._verify, who.password_hash if who else "", password)
         finally:
             self._waiting -= 1
+        if self._told is not None and isinstance(who, Person):
+            self._told(who, good)
         if who is None or not good:
             self._peers.fail(peer, self._clock())
             self._accounts.fail(account, self._clock())

@@ -58,6 +58,15 @@ def test_a_login_is_told_once_an_hour(trail: Trail) -> None:
     assert len(trail.told) == 3
 
 
+def test_a_wrong_password_is_told_apart_from_a_login(trail: Trail) -> None:
+    """Guesses are one entry a minute, and hide no log-in."""
+    calls = AuditedCalls(trail, "ingress", clock=Clock())
+    for _ in range(50):
+        calls.failed(ALICE)
+    calls.seen(ALICE)
+    assert [(e.action, e.outcome) for e in trail.told] == [("login", "denied"), ("login", "done")]
+
+
 def test_a_refusal_names_its_rpc_and_is_bounded(trail: Trail) -> None:
     """Once a minute for each RPC, and so many a minute for all."""
     clock = Clock()
