@@ -189,3 +189,23 @@ async def test_what_demands_tls_never_leaves_without(world: World) -> None:
 
         await eventually(deferred)
     assert smart.taken == []
+
+
+async def test_what_cannot_be_sealed_goes_back_to_its_sender(world: World) -> None:
+    """Encryption gives the leg back: nobody gets the mail, its sender hears why."""
+    encryption = Encryption(world)
+    async with sink() as hop, world.running():
+        world.hop = world.smarthost = hop.address
+        trace = await world.accept(["bob@b.example"], legs=[sealing(0)])
+        trace.decision.legs[0].disposition = mail_pb2.DISPOSITION_RETURN
+        trace.decision.legs[0].text = "the mail is to go out sealed, but it cannot be sealed"
+        await encryption.tell(trace)
+        await eventually(lambda: hop.taken)
+
+        async def returned() -> bool:
+            return (await world.states(trace)).get(0) == ("returned", "policy_returned")
+
+        await eventually(returned)
+    [report] = hop.taken
+    assert report.recipients == ["alice@acme.example"]
+    assert b"cannot be sealed" in report.content
