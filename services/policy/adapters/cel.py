@@ -22,6 +22,7 @@ from services.policy.core.expression import Outline, outline
 from services.policy.core.facts import MailFacts
 from services.policy.core.filters import FIELDS, VerdictUnknown
 from services.policy.core.known import BadExpression
+from services.policy.core.patterns import options
 
 MAX_TEXT = 4000
 """Characters of one text in the model."""
@@ -98,11 +99,8 @@ def _environment() -> Any:
 
 
 def _check_pattern(source: str) -> None:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 4 << 20
     try:
-        re2.compile(source, options)
+        re2.compile(source, options())
     except re2.error as error:
         raise BadExpression(f"not a safe (RE2) pattern: {source[:80]!r}") from error
 

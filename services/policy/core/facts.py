@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-import operator
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 from services.policy.core.detectors import CONFIDENCES, Hit
 from services.policy.core.detectors.scanner import Scanner, TooManyCandidates
 from services.policy.core.detectors.table import DETECTORS
-from services.policy.core.filters import UNKNOWN, FilterVerdict, VerdictUnknown
+from services.policy.core.filters import UNKNOWN, FilterVerdict
+from services.policy.core.meeting import MAX_SPANS, judged, possible, words
 from services.policy.core.message import Attachment, Message, Transaction
 from services.policy.core.rules import (
     AddressIs,
@@ -31,9 +31,7 @@ from services.policy.core.text import mask, original_span
 
 type Groups = Callable[[str], frozenset[str]]
 
-_MAX_SPANS = 5
 _MAX_PLACED = 1_000_000
-_PIECE = 1 << 16
 MAX_PATTERN_BYTES = 2 << 30
 """Bytes that a policy's patterns and words may read of one mail, all together. They read in linear time, so this bounds
 the time too."""
@@ -143,9 +141,9 @@ class MailFacts:
                 return Truth(self.transaction.tls == used)
             case NotInspectedFor(reasons=reasons):
                 found = [n for n in self.message.not_inspected if n.reason in reasons]
-                return Truth(bool(found), tuple(f"part {n.part or '0'}: {n.reason}" for n in found[:_MAX_SPANS]))
+                return Truth(bool(found), tuple(f"part {n.part or '0'}: {n.reason}" for n in found[:MAX_SPANS]))
             case VerdictIs():
-                return _judged(predicate, self.filters)
+                return Truth(*judged(predicate, self.filters))
             case CelIs(program=program):
                 return Truth(program(self, ""))
             case _:
@@ -178,17 +176,17 @@ class MailFacts:
             self._spend(
                 len(corpus.utf8) * (len(predicate.patterns) + (1 if predicate.automaton else len(predicate.words)))
             )
-            for at, word in _words(predicate, corpus.folded):
+            for at, word in words(predicate, corpus.folded):
                 spans.append(f"{self._place(corpus.name, at, at + len(word))}: {mask(word)}")
-            for pattern in _possible(predicate, corpus.utf8):
+            for pattern in possible(predicate, corpus.utf8):
                 found = pattern.search(corpus.utf8)
                 if found is not None:
                     start = len(corpus.utf8[: found.start()].decode("utf-8", "replace"))
                     matched = found.group().decode("utf-8", "replace")
                     spans.append(f"{self._place(corpus.name, start, start + len(matched))}: {mask(matched)}")
-            if len(spans) >= _MAX_SPANS:
+            if len(spans) >= MAX_SPANS:
                 break
-        return Truth(bool(spans), tuple(spans[:_MAX_SPANS]))
+        return Truth(bool(spans), tuple(spans[:MAX_SPANS]))
 
     def _place(self, name: str, start: int, end: int) -> str:
         """Where a span of a text's normal form stands in the text as it was decoded; in a huge one, in the former."""
@@ -252,7 +250,7 @@ class MailFacts:
 
         attachments = self.message.attachments
         met = [a for a in attachments if meets(a)]
-        spans = tuple(f"part {a.part}" for a in met[:_MAX_SPANS])
+        spans = tuple(f"part {a.part}" for a in met[:MAX_SPANS])
         match predicate.quantifier:
             case "one":
                 return Truth(bool(met), spans)
@@ -267,64 +265,8 @@ class MailFacts:
         count = len({h.value for _, h in hits}) if predicate.unique else len(hits)
         return Truth(
             count >= predicate.at_least,
-            tuple(f"{self._place(n, h.start, h.end)}: {h.masked}" for n, h in hits[:_MAX_SPANS]),
+            tuple(f"{self._place(n, h.start, h.end)}: {h.masked}" for n, h in hits[:MAX_SPANS]),
         )
-
-
-def _possible(predicate: TextHas, utf8: bytes) -> Iterator[Any]:
-    """The patterns that may match: those of groups of which one does."""
-    for screen, group in predicate.screens:
-        if screen is None or screen.search(utf8) is not None:
-            yield from group
-
-
-def _words(predicate: TextHas, folded: str) -> Iterator[tuple[int, str]]:
-    """The first place of words that are in a text: of all of a few, of some of many, at least one if one is there."""
-    if predicate.automaton is None:
-        for word in predicate.words:
-            at = folded.find(word)
-            if at >= 0:
-                yield at, word
-        return
-    seen: set[int] = set()
-    overlap = max(map(len, predicate.words)) - 1
-    # Piece by piece: a text of nothing but hits would otherwise make a list of millions.
-    for start in range(0, len(folded), _PIECE):
-        piece = folded[start : start + _PIECE + overlap]
-        for number, at, _ in predicate.automaton.find_matches_as_indexes(piece):
-            if number not in seen:
-                seen.add(number)
-                yield start + at, predicate.words[number]
-                if len(seen) >= _MAX_SPANS:
-                    return
-
-
-def _judged(predicate: VerdictIs, said: FilterVerdict) -> Truth:
-    """What is known to be otherwise makes it false; only then is what nobody said a failure."""
-    held: list[bool | None] = []
-    spans = []
-    if predicate.spam is not None:
-        compare, limit = predicate.spam
-        held.append(None if said.spam is None else _COMPARE[compare](said.spam, limit))
-        spans.append(f"spam {said.spam:g}" if said.spam is not None else "")
-    for name, wanted in predicate.flags:
-        found = getattr(said, name)
-        held.append(None if found is None else found == wanted)
-        spans.append(f"{name} {said.signature if name == 'malware' and found else ''}".strip())
-    for name, allowed in predicate.results:
-        result = getattr(said, name)
-        held.append(None if result is None else result in allowed)
-        spans.append(f"{name} {result}")
-    if False in held:
-        return Truth(False)
-    if None in held:
-        raise VerdictUnknown("a filter did not answer")
-    return Truth(True, tuple(spans[:_MAX_SPANS]))
-
-
-_COMPARE: Mapping[str, Callable[[float, float], bool]] = {
-    ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt,
-}  # fmt: skip
 
 
 def _like(value: str, glob: str) -> bool:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Literal
-
-import re2
-from ahocorasick_rs import AhoCorasick
+from collections.abc import Callable, Mapping
+from typing import Literal
 
 from services.policy.core.detectors import CONFIDENCES, LATER
 from services.policy.core.detectors.table import DETECTORS
 from services.policy.core.filters import AUTHENTICATION, FIELDS, FLAGS, RESULTS
 from services.policy.core.known import MAX_EXPRESSION, BadExpression, Known
 from services.policy.core.message import REASONS
+from services.policy.core.patterns import automaton, pattern, screens
 from services.policy.core.rules import (
     AddressIs,
     All,
@@ -34,8 +31,6 @@ from services.policy.core.rules import (
 from services.policy.core.text import normalise
 from services.policy.core.tree import Bad, Value
 
-_FEW_WORDS = 16
-_GROUP = 64
 _LATER = ("fingerprint", "exact_data")
 _SPAM = re.compile(r"\s*(>=|>|<=|<)\s*(-?\d+(?:\.\d+)?)\s*")
 _TRUE_TYPE = re.compile(r"[a-z0-9*?]{1,20}")
@@ -100,18 +95,6 @@ def address_glob(value: Value) -> str:
     return text
 
 
-def pattern(value: Value) -> Any:
-    """A compiled RE2 pattern: linear in time, whatever is written."""
-    source = value.text(limit=2000)
-    try:
-        return re2.compile(source, _options())
-    except re2.error as error:
-        said = (
-            error.args[0].decode("utf-8", "replace") if error.args and isinstance(error.args[0], bytes) else str(error)
-        )
-        raise value.mistake(f"not a safe (RE2) pattern: {said}") from error
-
-
 def _address(of: Literal["sender", "header_from", "recipient"]) -> Callable[[Value, Known], Predicate]:
     def reader(value: Value, known: Known) -> Predicate:
         keys = value.mapping("address", "domain", "group")
@@ -135,26 +118,6 @@ def group(value: Value, known: Known) -> str:
     if known.groups is not None and name not in known.groups:
         raise value.mistake(f"there is no group {name!r}")
     return name
-
-
-def _screens(patterns: Sequence[Any]) -> tuple[tuple[Any, tuple[Any, ...]], ...]:
-    """Most patterns are not in most mails: one search says so for a whole group."""
-    groups = []
-    for start in range(0, len(patterns), _GROUP):
-        group = tuple(patterns[start : start + _GROUP])
-        screen = None
-        if len(group) > 1:
-            with suppress(re2.error):  # together larger than RE2 takes
-                screen = re2.compile("|".join(f"(?:{p.pattern})" for p in group), _options())
-        groups.append((screen, group))
-    return tuple(groups)
-
-
-def _options() -> Any:
-    options = re2.Options()
-    options.log_errors = False
-    options.max_mem = 4 << 20
-    return options
 
 
 def _words(value: Value) -> str:
@@ -183,8 +146,8 @@ def _text(of: Literal["subject", "text", "any_text", "header"]) -> Callable[[Val
             patterns=compiled,
             sources=tuple(str(p.pattern) for p in compiled),
             header=name,
-            screens=_screens(compiled),
-            automaton=AhoCorasick(words) if len(words) > _FEW_WORDS else None,
+            screens=screens(compiled),
+            automaton=automaton(words),
         )
 
     return reader

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.policy.core import facts
+from services.policy.core import facts, meeting
 from services.policy.core.evaluate import chosen, in_force
 from services.policy.core.message import Attachment, Message, NotInspected
 from services.policy.core.rules import Schedule
@@ -201,7 +201,7 @@ def test_a_rule_that_fails_counts_as_failed() -> None:
 
 def test_many_words_are_found_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
     """In one pass, also across the pieces a long text is read in; not one that is not there."""
-    monkeypatch.setattr(facts, "_PIECE", 10)
+    monkeypatch.setattr(meeting, "_PIECE", 10)
     words = ", ".join(f"word{i:03}x" for i in range(200))
     policy = rules(f"when: {{text: {{contains: [{words}, 機密]}}}}, then: {{hold: {{}}}}")
     for at in range(25):
