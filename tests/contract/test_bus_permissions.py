@@ -168,7 +168,10 @@ async def test_only_audit_reads_the_audit_log(raw: dict[str, Raw]) -> None:
 async def test_facts_are_published_by_those_who_may_say_them(raw: dict[str, Raw]) -> None:
     """The table of the design, and nobody listens to facts outside of a consumer."""
     assert await publishers(raw, f"mail.accepted.{ACME}") == {"ingress", "archive"}
-    assert await publishers(raw, f"mail.decided.{ACME}") == {"ingress", "policy", "delivery", "archive"}
+    # Those who decide, and those who send system mail.
+    assert await publishers(raw, f"mail.decided.{ACME}") == {
+        "ingress", "policy", "delivery", "archive", "quarantine", "encryption",
+    }  # fmt: skip
     assert await publishers(raw, f"mail.released.{ACME}") == {"quarantine"}
     assert await publishers(raw, f"mail.sealed.{ACME}") == {"encryption"}
     assert await publishers(raw, f"mail.outcome.{ACME}.{MailId.new()}") == {

@@ -25,7 +25,10 @@ from services.ingress.receive import PeerFacts, Receiver, Recipient, Transaction
 from services.policy.config import PolicyConfig
 from services.policy.intake import Questions
 from services.quarantine.adapters.store import StoredHolds
+from services.quarantine.core.holds import Decision
+from services.quarantine.fitness import Fitness
 from services.quarantine.hold import Quarantine
+from services.quarantine.ports import Inspection
 from tests.harness.collector import Collector, collecting
 from tests.unit.archive.doubles import Archive
 from tests.unit.delivery.conftest import ACME, World
@@ -87,7 +90,8 @@ class Way:
         self.bus = InMemoryBus("quarantine", self.broker)
         fact_keys = self.keys.fact_keys(self.bus.bucket("factkeys"))
         store = StoredHolds(self.world.objects, self.keys.public, self.keys.identities)
-        self.quarantine = Quarantine(store, Facts(self.bus, fact_keys), self.bus, AuditTrail(self.bus, fact_keys))
+        facts, trail = Facts(self.bus, fact_keys), AuditTrail(self.bus, fact_keys)
+        self.quarantine = Quarantine(store, facts, self.bus, trail, Fitness(_inspect))
         self.archive = Archive(objects=self.world.objects, broker=self.broker, keys=self.keys)
 
     async def go(self, hop: Sink) -> MailId:
@@ -105,7 +109,9 @@ class Way:
             assert (await incoming.finish()).code == 250
             await eventually(lambda: self.tells(incoming.mail_id, 2))
             hop.final = "250 2.0.0 taken"
-            await self.quarantine.decide(ACME, f"{incoming.mail_id}.2", "release", by="lin@acme.example", note="")
+            hold = f"{incoming.mail_id}.2"
+            release = Decision("release")
+            await self.quarantine.decide(ACME, hold, release, by="lin@acme.example", standing=lambda _: "")
             await eventually(lambda: len(hop.taken) == 2 and self.tells(incoming.mail_id, 4))
         return incoming.mail_id
 
@@ -113,6 +119,10 @@ class Way:
         """Whether so many outcomes were told, and all of them are recorded."""
         subject = f"mail.outcome.{ACME}.{mail_id}"
         return sum(m.subject == subject for m in self.broker.sent) >= number and not self.broker.kept(subject)
+
+
+async def _inspect(tenant: TenantId, mail_id: MailId) -> Inspection:
+    return Inspection(mail_pb2.Decision())
 
 
 async def _decide(envelope: mail_pb2.Envelope, raw: bytes, *, queued: bool, timeout: float) -> mail_pb2.Decision:
