@@ -10,12 +10,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import getaddresses
 
+from services.common.charsets import codec, decode
 from services.common.extraction.kinds import content_type as usual_type
 from services.common.extraction.kinds import true_type
 from services.common.extraction.model import File, Piece
 from services.policy.core.base64s import base64_of
 from services.policy.core.carried import carried
-from services.policy.core.charsets import codec, decode
 from services.policy.core.content import MEDIA, is_pgp, looks_encrypted, reading, starts_like_a_file, tail
 from services.policy.core.headers import readings
 from services.policy.core.html import read_html, too_deep, without_tags

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from email.header import decode_header
 from urllib.parse import unquote_to_bytes
 
-from services.policy.core.charsets import decode
+from services.common.charsets import decode
 
 ENCODINGS = frozenset({"", "7bit", "8bit", "binary", "base64", "quoted-printable"})
 BLANK = re.compile(rb"\r?\n\r?\n")

@@ -16,8 +16,8 @@ from email.message import Message as StdMessage
 from email.parser import BytesHeaderParser, BytesParser
 from typing import Any
 
+from services.common.charsets import decode
 from services.policy.core.base64s import base64_of, base64_readings
-from services.policy.core.charsets import decode
 from services.policy.core.extract import Leaf, Limits, Reading
 from services.policy.core.headers import readings
 from services.policy.core.message import NotInspected, Reason
