@@ -33,7 +33,7 @@ STRONG_BITS = 128
 
 _OPERATE, _DIRECTORY = options.PERMISSION_OPERATE, options.PERMISSION_DIRECTORY
 _POLICY, _REVIEW, _TRACE = options.PERMISSION_POLICY, options.PERMISSION_REVIEW, options.PERMISSION_TRACE
-_AUDIT = options.PERMISSION_AUDIT
+_AUDIT, _READ = options.PERMISSION_AUDIT, options.PERMISSION_READ
 _ANY, _INTERNAL, _PUBLIC = options.PERMISSION_ANY, options.PERMISSION_INTERNAL, options.PERMISSION_PUBLIC
 
 ROLE_PERMISSIONS: Mapping[str, frozenset[int]] = {
@@ -44,7 +44,7 @@ ROLE_PERMISSIONS: Mapping[str, frozenset[int]] = {
     "reviewer": frozenset({_ANY, _REVIEW}),
     # A user reviews what a rule leaves to its sender and traces their own mails: each service narrows it to those.
     "user": frozenset({_ANY, _REVIEW, _TRACE}),
-    "auditor": frozenset({_ANY}),
+    "auditor": frozenset({_ANY, _READ}),
     "approver": frozenset({_ANY}),
     "data_protection_officer": frozenset({_ANY, _AUDIT}),
 }

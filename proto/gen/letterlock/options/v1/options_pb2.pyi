@@ -17,6 +17,7 @@ class Permission(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PERMISSION_INTERNAL: _ClassVar[Permission]
     PERMISSION_AUDIT: _ClassVar[Permission]
     PERMISSION_PUBLIC: _ClassVar[Permission]
+    PERMISSION_READ: _ClassVar[Permission]
 PERMISSION_UNSPECIFIED: Permission
 PERMISSION_OPERATE: Permission
 PERMISSION_DIRECTORY: Permission
@@ -27,6 +28,7 @@ PERMISSION_ANY: Permission
 PERMISSION_INTERNAL: Permission
 PERMISSION_AUDIT: Permission
 PERMISSION_PUBLIC: Permission
+PERMISSION_READ: Permission
 PERMISSION_FIELD_NUMBER: _ClassVar[int]
 permission: _descriptor.FieldDescriptor
 CALLER_FIELD_NUMBER: _ClassVar[int]
