@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import pairwise
+from operator import add
 
 type Fold = Callable[[str], str]
 """Makes characters that differ only in how they are written alike."""
@@ -26,6 +27,7 @@ _CJK = (
 )
 _WORD = re.compile(rf"[{_CJK}]+|[^\W_{_CJK}]+")
 _IS_CJK = re.compile(rf"[{_CJK}]")
+_ASCII = re.compile("[0-9a-z]+")
 # Where a line ends between two such characters, a mail program has wrapped, not the writer.
 _WRAPPED = re.compile(rf"(?<=[{_CJK}])[ \t]*\r?\n[ \t]*(?=[{_CJK}])")
 _INVISIBLE = re.compile(
@@ -78,6 +80,27 @@ def _characters(folded: str) -> Iterator[str]:
             yield from run
         else:
             yield run
+
+
+def readings(text: str) -> tuple[list[str], list[str]]:
+    """`words` and `characters` of a text in one pass; the second is empty where the text has no CJK character."""
+    if text.isascii():
+        return _ASCII.findall(text.lower()), []
+    found: list[str] = []
+    single: list[str] = []
+    any_cjk = False
+    for run in _WORD.findall(fold(text)):
+        if not _IS_CJK.match(run):
+            found.append(run)
+            single.append(run)
+            continue
+        any_cjk = True
+        single.extend(run)
+        if len(run) > 1:
+            found.extend(map(add, run[:-1], run[1:]))
+        else:
+            found.append(run)
+    return found, single if any_cjk else []
 
 
 def needs_characters(text: str) -> bool:
