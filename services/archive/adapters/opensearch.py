@@ -74,7 +74,8 @@ class _Known:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise what the client raises inside as our own errors."""
     try:
         yield
     except ConnectionTimeout as error:
@@ -89,24 +90,29 @@ def _translated() -> Iterator[None]:
         raise Unavailable("the index answered strangely") from error
 
 
+def connect(config: ArchiveConfig) -> AsyncOpenSearch:
+    """A client of the index."""
+    options: dict[str, Any] = {}
+    if config.opensearch_user:
+        options["http_auth"] = (config.opensearch_user, config.opensearch_password.reveal())
+    if config.opensearch_ca:
+        options["ca_certs"] = config.opensearch_ca
+    return AsyncOpenSearch(
+        hosts=[config.opensearch_url],
+        serializer=_Serializer(),
+        http_compress=not config.opensearch_url.startswith("http://127.0.0.1"),
+        timeout=30,
+        max_retries=0,
+        retry_on_timeout=False,
+        **options,
+    )
+
+
 class OpenSearchIndex:
     """See `ports.Index`."""
 
     def __init__(self, config: ArchiveConfig) -> None:
-        options: dict[str, Any] = {}
-        if config.opensearch_user:
-            options["http_auth"] = (config.opensearch_user, config.opensearch_password.reveal())
-        if config.opensearch_ca:
-            options["ca_certs"] = config.opensearch_ca
-        self._client = AsyncOpenSearch(
-            hosts=[config.opensearch_url],
-            serializer=_Serializer(),
-            http_compress=not config.opensearch_url.startswith("http://127.0.0.1"),
-            timeout=30,
-            max_retries=0,
-            retry_on_timeout=False,
-            **options,
-        )
+        self._client = connect(config)
         # It warns of each 404 and 409, which are answers here; what is a failure is raised, and logged by who calls.
         logging.getLogger("opensearch").setLevel(logging.ERROR)
         self._config = config
@@ -120,12 +126,12 @@ class OpenSearchIndex:
 
     async def check(self) -> None:
         """See `ports.Index`."""
-        with _translated():
+        with translated():
             await self._client.info(request_timeout=2)
 
     async def ensure(self) -> str:
         """See `ports.Index`."""
-        with _translated():
+        with translated():
             generation = await self._generation()
             if not generation:
                 generation = await self._make()
@@ -167,7 +173,7 @@ class OpenSearchIndex:
         """See `ports.Index`."""
         keys = [(str(tenant), str(m)) for m in mail_ids]
         found = {key: known.state async for key, known in self._get(keys)}
-        with _translated():
+        with translated():
             # An index that came back empty knows nothing of these mails, which is not that there is nothing to know.
             if await self._generation() != self._seen:
                 raise Unavailable("the index was lost")
@@ -190,7 +196,7 @@ class OpenSearchIndex:
             "query": {"bool": {"filter": [{"term": {"tenant": str(tenant)}}]}},
             "aggs": {"days": {"terms": {"field": "day", "size": 20_000}}},
         }
-        with _translated():
+        with translated():
             if not await self._client.indices.exists_alias(name=mapping.MAIL):
                 return {}
             await self._client.indices.refresh(index=mapping.MAIL)
@@ -215,7 +221,7 @@ class OpenSearchIndex:
         await self._set_mark(f"floor:{tenant}", day.isoformat())
 
     async def _mark(self, name: str) -> str:
-        with _translated():
+        with translated():
             try:
                 answer = await self._client.get(index=mapping.META, id=name)
             except NotFoundError:
@@ -224,7 +230,7 @@ class OpenSearchIndex:
 
     async def _set_mark(self, name: str, value: str) -> None:
         body = {"doc": {"mark": value}, "doc_as_upsert": True}
-        with _translated():
+        with translated():
             # Without its index the update would make one of its own, and the loss would not be seen.
             if not await self._client.indices.exists(index=mapping.META):
                 raise Unavailable("the index was lost")
@@ -258,7 +264,7 @@ class OpenSearchIndex:
 
     async def _ensure_month(self, month: str) -> None:
         if month not in self._months:
-            with _translated():
+            with translated():
                 aliases = {"aliases": {mapping.month_alias(month): {"is_write_index": True}}}
                 await self._create_index(mapping.month_index(month), aliases)
             self._months.add(month)
@@ -286,7 +292,7 @@ class OpenSearchIndex:
         docs = [{"_index": _alias(k), "_id": k[1], "routing": k[0]} for k in keys]
         if not docs:
             return []
-        with _translated():
+        with translated():
             params = {"_source_includes": ",".join(source)} if source else {}
             answer = await self._client.mget(body={"docs": docs}, params=params)
         documents: list[dict[str, Any]] = answer["docs"]
@@ -315,7 +321,7 @@ class OpenSearchIndex:
             max_backoff=5,
             params={"require_alias": "true"},
         )
-        with _translated():
+        with translated():
             async for ok, item in bulk:
                 ((_, result),) = item.items()
                 key = by_id[result["_id"]]
