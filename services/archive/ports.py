@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Protocol
@@ -126,7 +126,7 @@ class Custody(Protocol):
 
     def open(
         self, tenant: TenantId, receipt: Receipt, grant_id: str, mail_id: MailId, proof: Proof
-    ) -> AsyncIterator[bytes | Opened]:
+    ) -> AsyncGenerator[bytes | Opened]:
         """The bytes of a mail in parts, then what is told at its end. Also `NotFound`: it was disposed of."""
 
 
@@ -167,7 +167,7 @@ class ContentIndex(Protocol):
     async def set_floor(self, tenant: TenantId, day: date) -> None:
         """Remember that."""
 
-    def search(self, month: str, query: Mapping[str, Any], *, tenant: TenantId) -> AsyncIterator[list[Hit]]:
+    def search(self, month: str, query: Mapping[str, Any], *, tenant: TenantId) -> AsyncGenerator[list[Hit]]:
         """All that answers in a month, newest first, in pages of one moment's view.
 
         Raises `InvalidInput` for a question that the engine finds too large.

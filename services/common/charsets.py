@@ -34,6 +34,8 @@ _PLAUSIBLE = [
     "cp1256", "cp874", "utf_16_le", "utf_16_be",
 ]  # fmt: skip
 _STRAY = 0.01
+_WIDE, _NARROW = re.compile("[\u0100-\uff60]"), re.compile("[\uff61-\uff9f]")
+_SYLLABLES = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 
 
 @lru_cache(512)
@@ -103,9 +105,21 @@ def _western(text: str) -> bool:
     return not re.search(r"[\x80-\U0010ffff]{4}", text)
 
 
+def _shift_jis(data: bytes) -> bool:
+    """Whether it is full of the syllables of Japanese: other charsets, so labelled, show half-width ones instead."""
+    try:
+        text = data.decode("cp932")
+    except UnicodeDecodeError:
+        return False
+    wide, narrow, syllables = len(_WIDE.findall(text)), len(_NARROW.findall(text)), len(_SYLLABLES.findall(text))
+    return syllables * 6 >= wide > narrow * 20
+
+
 def _guess(data: bytes) -> str | None:
     # Around the first high byte: a long ASCII head says nothing.
     first = next((i for i in range(0, len(data), 4096) if not data[i : i + 4096].isascii()), 0)
+    if _shift_jis(data[first : data.rfind(b"\n", first, first + _SAMPLE) + 1] or data[first : first + _SAMPLE]):
+        return "cp932"
     best = from_bytes(
         data[first : first + _SAMPLE], steps=3, cp_isolation=_PLAUSIBLE, preemptive_behaviour=False
     ).best()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import date
 from typing import Any
@@ -114,7 +114,7 @@ class OpenSearchContentIndex:
                     found.add(document["_id"])
         return found
 
-    async def search(self, month: str, query: Mapping[str, Any], *, tenant: TenantId) -> AsyncIterator[list[Hit]]:
+    async def search(self, month: str, query: Mapping[str, Any], *, tenant: TenantId) -> AsyncGenerator[list[Hit]]:
         """See `ports.ContentIndex`."""
         alias, routing = content_mapping.month_alias(month), {"routing": str(tenant)}
         body: dict[str, Any] = {"size": _PAGE, "query": query, "sort": _SORT, "_source": _FIELDS}

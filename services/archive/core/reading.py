@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import email.utils
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from email import policy
 from email.header import decode_header
@@ -154,7 +154,7 @@ def decoded(value: str) -> str:
     """A header's text: RFC 2047 words and raw bytes in the charset that was meant, on one line."""
     value = _FOLDED.sub(" ", value)
     if "=?" not in value:
-        return value if value.isascii() else decode(value.encode("ascii", "surrogateescape"), "")[0]
+        return decode(value.encode("utf-8", "surrogateescape"), "")[0] if _surrogates(value) else value
     try:
         words = decode_header(value)
         return "".join(w if isinstance(w, str) else decode(w, charset or "")[0] for w, charset in words)
@@ -170,12 +170,11 @@ def addresses(value: str) -> list[str]:
     except Exception:
         found = []
     found = found or _ADDRESS.findall(decoded(value))
-    return [decode(a.encode("ascii", "surrogateescape"), "")[0] if not a.isascii() and _surrogates(a) else a
-            for a in found]  # fmt: skip
+    return [decode(a.encode("utf-8", "surrogateescape"), "")[0] if _surrogates(a) else a for a in found]
 
 
 def _surrogates(text: str) -> bool:
-    return any("\udc80" <= c <= "\udcff" for c in text)
+    return not text.isascii() and any("\udc80" <= c <= "\udcff" for c in text)
 
 
 def _walk(part: Std, reading: _Reading, *, place: str = "") -> None:
@@ -226,14 +225,3 @@ def _name(part: Std) -> str:
         return decoded(part.get_filename() or "")[:1000]
     except Exception:
         return ""
-
-
-def clipped(texts: Iterable[str], most: int) -> tuple[str, ...]:
-    """Texts as long as there is room for their characters."""
-    kept: list[str] = []
-    for text in texts:
-        if most <= 0:
-            break
-        kept.append(text[:most])
-        most -= len(text)
-    return tuple(kept)

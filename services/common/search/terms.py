@@ -88,15 +88,19 @@ def message_id_term(value: str) -> str:
     return words.fold(value.strip().removeprefix("<").removesuffix(">").strip())
 
 
-def months(node: Node, first: date, last: date) -> tuple[str, ...]:
-    """The months (`2026-11`), oldest first, whose mails can answer: of the days `first` to `last`, as the question's
-    times bound them."""
+def reach(node: Node, first: date, last: date) -> tuple[date, date]:
+    """The days of `first` to `last` whose mails can answer, as the question's times bound them."""
     after, before = _span(node)
     if after is not None:
         first = max(first, (after - _GRACE).date())
     if before is not None:
         last = min(last, (before + _GRACE).date())
-    return tuple(_months(first, last))
+    return first, last
+
+
+def months(node: Node, first: date, last: date) -> tuple[str, ...]:
+    """The months (`2026-11`), oldest first, of the days that `reach` gives."""
+    return tuple(_months(*reach(node, first, last)))
 
 
 def _months(first: date, last: date) -> Iterator[str]:
