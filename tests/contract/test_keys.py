@@ -14,7 +14,7 @@ from letterlock.keys.v1 import keys_pb2, keys_pb2_grpc
 
 from services.common import auth, rpc, tls
 from services.common.app import Context
-from services.common.components import TrustConfig
+from services.common.components import ApiConfig, TlsConfig, TrustConfig
 from services.common.config import Settings
 from services.common.directory import ApiKey, Directory, Tenant
 from services.common.errors import Denied, Error, NotFound, Rejected
@@ -25,6 +25,7 @@ from services.common.sealing.keeper import RemoteKeeper
 from services.common.sealing.keys import Identities, PublicKeys, today
 from services.common.sealing.writers import MASTER, ensure_dev, load_writers
 from services.common.testing import eventually
+from services.common.testing.bus import InMemoryBus
 from services.encryption import app
 from services.encryption.config import EncryptionConfig
 
@@ -56,10 +57,18 @@ class Control:
 async def place(tmp_path: Path) -> AsyncIterator[SimpleNamespace]:
     """A running keeper on a real store and a keeper client for each service."""
     ensure_dev(tmp_path / "trust", [*SERVICES, "encryption"])
-    settings = Settings({"trust": TrustConfig(), "encryption": EncryptionConfig()}, tmp_path)
+    settings = Settings(
+        {
+            "trust": TrustConfig(),
+            "tls": TlsConfig(),
+            "api": ApiConfig(services=("audit=127.0.0.1:1",)),
+            "encryption": EncryptionConfig(),
+        },
+        tmp_path,
+    )
     control, objects = Control(), open_store(f"file://{tmp_path}/objects")
     typed: Any = control
-    bus: Any = None
+    bus = InMemoryBus("encryption")
     server = rpc.RpcServer("encryption", typed, tmp_path / "tls")
     ctx = Context("encryption", settings, objects, bus, typed, server)
     async with app.build(ctx):
