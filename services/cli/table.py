@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.cli import holds, passwords, views
+from services.cli import archive, holds, passwords, views
 from services.cli.command import Argument, Command
 
 
@@ -258,7 +258,7 @@ SYSTEM = (
             run="apply", view=views.changes),
 )  # fmt: skip
 
-COMMANDS = (*DIRECTORY, *POLICY, *DETECTORS, *MAIL, *holds.ROWS, *passwords.ROWS, *AUDIT, *SYSTEM)
+COMMANDS = (*DIRECTORY, *POLICY, *DETECTORS, *MAIL, *holds.ROWS, *passwords.ROWS, *archive.ROWS, *AUDIT, *SYSTEM)
 
 NOUNS = {
     "tenant": "organisations that are hosted here",
