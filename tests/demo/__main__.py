@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.common.processes import free_port
+from tests.demo import gateway
 from tests.harness import mails, world
 from tests.harness.installation import Installation
 from tests.harness.sink import Sink
@@ -58,6 +59,11 @@ def demo_mails() -> list[Mail]:
              mails.plain(alice, "rival@partner.example", "機密文件", "這是公司機密。"), out, expect="rejected"),
         Mail("held by policy", alice, ("shop@partner.example",),
              mails.plain(alice, "shop@partner.example", "Order", card), out, expect="held"),
+        Mail("an id in a docx in a zip", alice, ("ids@partner.example",),
+             mails.with_attachment(alice, "ids@partner.example", "Staff", "As agreed.", "staff.zip",
+                                   gateway.document_in_archive("身分證字號 A123456789")), out, expect="held"),
+        Mail("sealed by policy", alice, (gateway.SEALED,),
+             mails.with_attachment(alice, gateway.SEALED, "Offer", "Our offer.", "offer.txt", b"1,000 pieces\r\n"), out),
         Mail("submitted with a password", alice, ("bob@acme.example",),
              mails.plain(alice, "bob@acme.example", "Lunch?", "At noon?"), login=password),
     ]  # fmt: skip
@@ -110,7 +116,10 @@ async def run() -> int:
                     print(
                         f"{mail.what:<27}{recipient:<26}{state:<11}{detail.splitlines()[0][:90] if detail else ''}{mark}"
                     )
-            bounces = [m for m in inside.mails if not m.sender]
+            held = next(a.mail_id for m, a in zip(demo_mails(), sent, strict=True) if m.what == "held by policy")
+            print(f"\n{await gateway.open_sealed(inside, outside)}")
+            print(await gateway.release(installation, outside, held, "shop@partner.example"))
+            bounces = [m for m in inside.mails if b"multipart/report" in m.content[:4096]]
             print(f"\nNext hops got {len(inside.mails) + len(outside.mails) + len(globex.mails)} mails; "
                   f"{len(bounces)} of them a delivery status notification to the sender of the refused mail.")  # fmt: skip
             wrong += not bounces
