@@ -16,6 +16,7 @@ from services.archive.coverage import Coverage
 from services.archive.index import IndexFeed
 from services.archive.look import Look
 from services.archive.record import CONSUMERS, Recorder, taking
+from services.archive.searching import searching
 from services.archive.segments import Segments
 from services.archive.status import Histories
 from services.archive.sweeper import Sweeper
@@ -77,6 +78,8 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         for consumer in CONSUMERS:
             await stack.enter_async_context(ctx.bus.consume(consumer, take, concurrency=config.concurrency))
         await stack.enter_async_context(ctx.bus.serve(fates.SUBJECT, fates.answering(look)))
+        content = searching(ctx, reader, facts, public, identities, tenants, sweeper.planted)
+        sweeper.content = (await stack.enter_async_context(content)).complete
         sweeping = asyncio.create_task(sweeper.run(tenants))
         stack.push_async_callback(_cancel, sweeping)
         yield

@@ -30,3 +30,10 @@ class ArchiveConfig:
     )
     orphan_after: timedelta = setting(timedelta(hours=24), "Age at which a blob without a mail object is deleted")
     concurrency: int = setting(256, "Facts taken at once from each consumer")
+    content_window: timedelta = setting(
+        timedelta(milliseconds=250), "Longest wait of a mail's content for others to be indexed with"
+    )
+    content_threads: int = setting(2, "Threads that read mails for the content index")
+    most_results: int = setting(100_000, "Most mails that one search may find; more is an error that says so")
+    looks_per_hour: int = setting(600, "Searches and opened mails an hour, per grant and per person; 0: no limit")
+    exports_per_hour: int = setting(100_000, "Exported mails an hour, per grant and per person; 0: no limit")

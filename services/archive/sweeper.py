@@ -113,6 +113,8 @@ class Sweeper:
         self.planted: set[tuple[TenantId, MailId]] = set()
         """Objects that none of our writers signed."""
         self.republished = 0
+        self.content: Callable[[TenantId, date], bool] = lambda tenant, day: True
+        """Whether what the mails of a day say is indexed; before that the day is not done with."""
 
     async def run(self, tenants: Callable[[], AsyncIterator[TenantId]]) -> None:
         """Sweep every tenant again and again; what fails is tried in the next pass."""
@@ -295,6 +297,8 @@ class Sweeper:
         """Look at a day whole once more: if each of its mails is final and indexed, it is not swept again."""
         if any(d < day for t, d in self._days if t == tenant):
             return  # an earlier day is not done
+        if not self.content(tenant, day):
+            return
         if self._clock() < _end(day).timestamp() + _LATE.total_seconds():
             return
         page: list[MailId] = []

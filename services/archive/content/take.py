@@ -95,6 +95,10 @@ class ContentIndexer:
         while len(self._done) > _DONE:
             self._done.popitem(last=False)
 
+    def forget(self, tenant: TenantId, mail_id: MailId) -> None:
+        """Index this mail again when it comes again."""
+        self._done.pop((tenant, mail_id), None)
+
     async def document_id(self, tenant: TenantId, mail_id: MailId) -> str:
         """The index's name for a mail. Raises `Unavailable`."""
         return (await self._month(tenant, month_of(mail_id.day))).blinder.document_id(mail_id)
