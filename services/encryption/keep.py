@@ -82,6 +82,24 @@ class Keeper:
             raise NotFound("this tenant has no key yet")
         return [await self._identity(name) for name in names]
 
+    async def archive(self, tenant: TenantId) -> Sequence[str]:
+        """As `trace`, of the archive key: for custody alone, and never handed out."""
+        names = sorted(await self._ring.private_names(f"archive/{tenant}/"), reverse=True)
+        if not names:
+            raise NotFound("this tenant has no key (any more)")
+        return [await self._identity(name) for name in names]
+
+    async def index_root(self, tenant: TenantId) -> bytes:
+        """The 32 bytes from which the keys of a tenant's index follow, made when first needed; rotations keep it."""
+        name = f"index/{tenant}/{1:08d}"
+        try:
+            return bytes.fromhex(await self._identity(name))
+        except NotFound:
+            wrapped = wrapping.wrap(self._master.get(), name, os.urandom(32).hex(), nonce=os.urandom(12))
+            if await self._ring.add_private(name, wrapped):
+                _log.info("key.made", key_name=name)
+            return bytes.fromhex(await self._identity(name))
+
     async def complete(self, day: date, *, today: date) -> None:
         """Destroy the pipeline key of a day; raises `Rejected` while the day is too young."""
         if not plan.may_destroy(day, today):

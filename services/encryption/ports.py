@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 from letterlock.mail.v1 import mail_pb2
@@ -167,3 +167,46 @@ class Notices(Protocol):
 
     async def password(self, plan: Plan, envelope: mail_pb2.Envelope, settings: Settings) -> None:
         """Send the sender the passwords that were made; the same plan again is the same mail."""
+
+
+class Roots(Protocol):
+    """Who has the roots of the tenants' index keys."""
+
+    async def index_root(self, tenant: TenantId) -> bytes:
+        """The tenant's 32 bytes. Raises `Unavailable`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """An archived mail, opened: its signed header and its bytes as received."""
+
+    header: mail_pb2.ObjectHeader = field(repr=False)
+    raw: bytes = field(repr=False)
+
+    @property
+    def envelope(self) -> mail_pb2.Envelope:
+        """Who sent it to whom."""
+        return self.header.envelope
+
+    @property
+    def received(self) -> datetime:
+        """The time of receipt, UTC."""
+        return self.header.envelope.received_at.ToDatetime(tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What a leg was delivered as."""
+
+    header: mail_pb2.ContentHeader = field(repr=False)
+    raw: bytes = field(repr=False)
+
+
+class StoredMail(Protocol):
+    """Opens archived mails. Raises `NotFound`, `Corrupt`, `Unavailable`."""
+
+    async def read(self, tenant: TenantId, mail_id: MailId) -> Mail:
+        """A mail as it was received; `NotFound` also for our own."""
+
+    def delivered(self, tenant: TenantId, mail_id: MailId) -> AsyncIterator[Delivered]:
+        """What differs from it, leg by leg."""

@@ -34,6 +34,11 @@ def month_key(root: bytes, tenant: TenantId, month: str) -> bytes:
     return hmac.digest(root, f"letterlock-index-month-v1\0{tenant}\0{month}".encode(), "sha256")
 
 
+def summary_key(root: bytes, tenant: TenantId, month: str) -> bytes:
+    """The AES-256 key under which the summaries of a month's mails are sealed."""
+    return hmac.digest(root, f"letterlock-index-summary-v1\0{tenant}\0{month}".encode(), "sha256")
+
+
 def field_key(month: bytes, field: str) -> bytes:
     """The key of one field's tokens in a month."""
     return hmac.digest(month, f"letterlock-index-field-v1\0{field}".encode(), "sha256")
