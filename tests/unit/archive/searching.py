@@ -107,9 +107,10 @@ class FakeCustody:
         if Commitment(leaves).root != entry["facts"]["root"]:
             raise Denied("another result", public="the result is not the one in the log")
         opened: list[Mapping[str, Any]] = []
+        months = {month_of(MailId(m).day) for t, m in self._mails if t == tenant}
         for one, sealed in zip(leaves, summaries, strict=True):
             found: Mapping[str, Any] = {}
-            for month in {month_of(MailId(m).day) for t, m in self._mails if t == tenant}:
+            for month in months:
                 try:
                     found = open_summary(self.keys(tenant, month).summary, one, sealed)
                 except Corrupt:
