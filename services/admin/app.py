@@ -6,19 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from letterlock.access.v1 import access_pb2_grpc
 from letterlock.directory.v1 import directory_pb2_grpc
 from letterlock.system.v1 import system_pb2_grpc
 
+from services.admin.access import Access
+from services.admin.adapters.access import AccessServicer
 from services.admin.adapters.grpc import DirectoryServicer
 from services.admin.adapters.policies import PolicyService
 from services.admin.adapters.system import SystemServicer
 from services.admin.config import AdminConfig
+from services.admin.consent import Consent
 from services.admin.edit import Editor
 from services.admin.ports import Policies
 from services.admin.world import ApplyWorld
 from services.common import rpc
 from services.common.app import Context
-from services.common.audit_entries import AuditTrail
+from services.common.audit_client import AuditLog, Receipt, RemoteAuditLog
+from services.common.audit_entries import AuditEntry, AuditTrail
 from services.common.errors import Unavailable
 from services.common.ids import TenantId
 from services.common.sealing.factkeys import FactKeys
@@ -47,8 +52,26 @@ async def build(ctx: Context) -> AsyncIterator[None]:
             ctx.control, Editor(ctx.control, trail, lock), ApplyWorld(ctx.control, policies, trail, lock)
         )
         ctx.rpc.add(directory_pb2_grpc.add_DirectoryServiceServicer_to_server, servicer)
+        audit: AuditLog
+        try:
+            log = RemoteAuditLog.of(ctx)
+        except Unavailable:
+            audit = _NoLog()
+        else:
+            stack.push_async_callback(log.close)
+            audit = log
+        rights = AccessServicer(ctx.control, Access(ctx.control, audit, lock), Consent(ctx.control, audit, lock))
+        ctx.rpc.add(access_pb2_grpc.add_AccessServiceServicer_to_server, rights)
         ctx.rpc.add(system_pb2_grpc.add_SystemServiceServicer_to_server, SystemServicer(ctx.control))
         yield
+
+
+class _NoLog:
+    """Where no audit log is configured: nothing that must be in it can be done."""
+
+    async def append(self, entry: AuditEntry) -> Receipt:
+        """Raises `Unavailable`."""
+        raise Unavailable("no audit log is configured")
 
 
 class _Nobody:

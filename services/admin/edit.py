@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from services.admin.core import checks
+from services.admin.core import checks, consent
 from services.admin.core.checks import Check, Mistakes
 from services.admin.core.state import Known, Place, clashes
 from services.admin.world import state_of
@@ -70,6 +70,8 @@ class Editor:
             value = {k: v for k, v in value.items() if v is not None} | _request(request_id)
             extra = {(INSTALLATION, "domain-claim", key): {"tenant": tenant}} if kind == "domain" else {}
             self._no_clash({(tenant, kind, key): value, **extra}, kind)
+            if kind == "person":
+                value = consent.held(None, value, actor)
             if kind == "domain":
                 await self._claim("domain-claim", key, tenant, actor, "domain.name")
             return await self._put(tenant, kind, key, value, 0, actor)
@@ -111,8 +113,12 @@ class Editor:
                 await self._claim("tenant-name", renamed, tenant, actor, "tenant.name")
                 value = {**value, "name": renamed}
             after = {k: v for k, v in {**before, **value}.items() if v is not None}
+            if kind == "person" and "roles" in value:
+                after = consent.held(before, after, actor)
             if after == before:
                 return document
+            if kind == "person":
+                await self._keeps_watch(tenant, key, after)
             self._no_clash({(tenant, kind, key): after}, kind)
             document = await self._put(tenant, kind, key, after, document.revision, actor)
             if value.get("name") and kind == "tenant":
@@ -130,6 +136,8 @@ class Editor:
             if revision and document.revision != revision:
                 raise Conflict("it changed meanwhile", newest=document.revision)
             await self._may_go(tenant, kind, key)
+            if kind == "person":
+                await self._keeps_watch(tenant, key, None)
             await self._put(tenant, kind, key, None, document.revision, actor)
             if kind == "domain":
                 await self._control.put(INSTALLATION, "domain-claim", key, None, expected=None, actor=actor)
@@ -145,6 +153,8 @@ class Editor:
         self, tenant: TenantId, owner: str, name: str, secret: str, *, request_id: str, actor: str
     ) -> tuple[Document, str]:
         """Make an API key for a person, in INSTALLATION for an operator; answers with the token.
+
+        Such a key never speaks for the roles of its owner that read or approve: for those they enrol their own.
 
         The same `request_id` again answers with the same key, without its token.
         """
@@ -172,8 +182,8 @@ class Editor:
             if kind == "operator":
                 value = {"digest": digest, "name": name} | _request(request_id)
                 return await self._put(tenant, kind, owner, value, 0, actor), token
-            value = {"owner": owner.lower(), "name": name} | _request(request_id)
-            return await self._put(tenant, kind, digest, value, 0, actor), token
+            owned = {"owner": owner.lower(), "name": name, "limited": True} | _request(request_id)
+            return await self._put(tenant, kind, digest, owned, 0, actor), token
 
     async def _may_go(self, tenant: TenantId, kind: str, key: str) -> None:
         if kind == "tenant" and await self._control.list(tenant, "domain"):
@@ -182,6 +192,15 @@ class Editor:
             ending = f"@{key}"
             if any(d.key.endswith(ending) for d in await self._control.list(tenant, "person")):
                 raise Rejected("the domain has people", public="the domain still has people: delete them first")
+
+    async def _keeps_watch(self, tenant: TenantId, key: str, after: Mapping[str, Any] | None) -> None:
+        people = await self._control.list(tenant, "person")
+        others = [d.value for d in people if d.key != key]
+        if consent.loses_last_watcher([d.value for d in people], [*others, after]):
+            raise Rejected(
+                "the last watcher",
+                public="this is the last approver or data protection officer: let another take office first",
+            )
 
     async def _checked(self, kind: str, given: Mapping[str, Any], mistakes: Mistakes) -> dict[str, Any]:
         value = checks.fields(given, FIELDS[kind], kind, mistakes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from dataclasses import dataclass
 
@@ -50,7 +51,9 @@ class ApplyWorld:
         async with self._lock:
             for attempt in range(_TRIES):
                 await self._control.reread()
-                plan = await asyncio.to_thread(planning.plan, world, state_of(self._control), _MEANS)
+                plan = await asyncio.to_thread(
+                    planning.plan, world, state_of(self._control), _MEANS, giver=actor, file=_hash(document)
+                )
                 if plan.mistakes:
                     raise invalid(plan.mistakes)
                 policies = await self._check_policies(world, plan)
@@ -112,6 +115,10 @@ class ApplyWorld:
             if tenant != INSTALLATION:
                 detail = {"kind": kind, "key": key, "revision": revision, "deleted": change.value is None}
                 self._trail.record(AuditEntry(tenant, "directory.changed", actor, detail))
+
+
+def _hash(document: str) -> str:
+    return hashlib.sha256(document.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def state_of(control: Control) -> dict[Place, Known]:

@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from services.cli import archive, audit, holds, views, world
+from services.cli import access, archive, audit, holds, views, world
 from services.cli.command import Command, Usage
 from services.cli.plain import plain
 from services.cli.request import contents, fill
@@ -147,6 +147,9 @@ def apply(session: Session, command: Command, values: Mapping[str, Any]) -> Resu
 
 RUN: dict[str, Callable[[Session, Command, Mapping[str, Any]], Result]] = {
     "apply": apply,
+    "approve": access.approve,
+    "enrol": access.enrol,
+    "sod_report": access.sod_report,
     "audit_export": audit.export_log,
     "audit_list": audit.list_entries,
     "audit_proof": audit.get_proof,

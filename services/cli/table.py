@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.cli import archive, holds, passwords, views
+from services.cli import access, archive, holds, passwords, views
 from services.cli.command import Argument, Command
 
 
@@ -108,7 +108,7 @@ DIRECTORY = (
             Argument("--password-file", "password", "a file with their password (-: stdin)", "secret"),
             Argument("--disabled", "disabled", "may not log in", "switch"),
         ),
-        ("address", "roles", "aliases", "has_password", "disabled", "revision"),
+        ("address", "roles", "pending_roles", "aliases", "has_password", "disabled", "revision"),
     ),
     *_noun(
         "group", "groups", "Group/Groups", _name("the group's name"),
@@ -125,7 +125,7 @@ DIRECTORY = (
             Argument("--owner", "owner", "address of the person it speaks for, or an operator's name"),
             Argument("--operator", "operator", "installation-wide", "switch"),
         ),
-        ("id", "name", "owner", "operator", "created_at", "revision"),
+        ("id", "name", "owner", "operator", "limited", "created_at", "revision"),
         field="api_key",
         create=(Argument("--secret-file", "secret", "a file with the token; without it one is made", "secret"),),
     ),
@@ -258,7 +258,9 @@ SYSTEM = (
             run="apply", view=views.changes),
 )  # fmt: skip
 
-COMMANDS = (*DIRECTORY, *POLICY, *DETECTORS, *MAIL, *holds.ROWS, *passwords.ROWS, *archive.ROWS, *AUDIT, *SYSTEM)
+COMMANDS = (
+    *DIRECTORY, *POLICY, *DETECTORS, *MAIL, *holds.ROWS, *passwords.ROWS, *archive.ROWS, *access.ROWS, *AUDIT, *SYSTEM
+)  # fmt: skip
 
 NOUNS = {
     "tenant": "organisations that are hosted here",
@@ -274,6 +276,8 @@ NOUNS = {
     "deputy": "who reviews in your place",
     "notice": "the words that people are told things in",
     "password": "of sealed mail: your own, and those agreed with partners",
+    "case": "reasons to look at archived mail",
+    "access": "who may look at archived mail: requests, approvals, grants",
     "queue": "mail that waits for its next hop",
     "archive": "what is kept, and how much of it can be found",
     "audit": "who did what, provably",

@@ -34,6 +34,8 @@ STRONG_BITS = 128
 _OPERATE, _DIRECTORY = options.PERMISSION_OPERATE, options.PERMISSION_DIRECTORY
 _POLICY, _REVIEW, _TRACE = options.PERMISSION_POLICY, options.PERMISSION_REVIEW, options.PERMISSION_TRACE
 _AUDIT, _READ = options.PERMISSION_AUDIT, options.PERMISSION_READ
+_CASE, _REQUEST = options.PERMISSION_CASE, options.PERMISSION_REQUEST
+_APPROVE, _CONSENT = options.PERMISSION_APPROVE, options.PERMISSION_CONSENT
 _ANY, _INTERNAL, _PUBLIC = options.PERMISSION_ANY, options.PERMISSION_INTERNAL, options.PERMISSION_PUBLIC
 
 ROLE_PERMISSIONS: Mapping[str, frozenset[int]] = {
@@ -44,9 +46,9 @@ ROLE_PERMISSIONS: Mapping[str, frozenset[int]] = {
     "reviewer": frozenset({_ANY, _REVIEW}),
     # A user reviews what a rule leaves to its sender and traces their own mails: each service narrows it to those.
     "user": frozenset({_ANY, _REVIEW, _TRACE}),
-    "auditor": frozenset({_ANY, _READ}),
-    "approver": frozenset({_ANY}),
-    "data_protection_officer": frozenset({_ANY, _AUDIT}),
+    "auditor": frozenset({_ANY, _READ, _CASE, _REQUEST}),
+    "approver": frozenset({_ANY, _APPROVE, _CONSENT}),
+    "data_protection_officer": frozenset({_ANY, _AUDIT, _CASE, _CONSENT}),
 }
 
 EXCLUSIVE_ROLES: tuple[frozenset[str], ...] = (
@@ -57,8 +59,15 @@ EXCLUSIVE_ROLES: tuple[frozenset[str], ...] = (
     frozenset({"data_protection_officer", "auditor"}),
     frozenset({"data_protection_officer", "tenant_admin"}),
     frozenset({"data_protection_officer", "reviewer"}),
+    frozenset({"data_protection_officer", "approver"}),
+    frozenset({"reviewer", "auditor"}),
+    frozenset({"reviewer", "approver"}),
 )
 """Roles one person may not hold together: {people or policy, review or read}, {request, approve}, {watch, act}."""
+WATCHED_ROLES = frozenset({"reviewer", "auditor", "approver", "data_protection_officer"})
+"""Roles that read or approve: given after the first world file they need consent, and a key of the person's own."""
+WATCHING_ROLES = frozenset({"approver", "data_protection_officer"})
+"""Who may consent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +106,9 @@ def principal_for(directory: Directory, token: str) -> Principal | None:
     person, tenant = directory.people.get(key.owner), directory.tenant(key.tenant)
     if person is None or person.tenant != key.tenant or not person.active or tenant is None or tenant.suspended:
         return None
-    return Principal("person", person.tenant, person.address, person.roles)
+    # Whoever made the token for them could otherwise act as a person that others trust.
+    roles = person.roles - WATCHED_ROLES if key.limited else person.roles
+    return Principal("person", person.tenant, person.address, roles)
 
 
 def permissions_of(principal: Principal) -> frozenset[int]:

@@ -8,9 +8,9 @@
 | `tenant` | the tenant | `self` | `{name, next_hop, smarthost, keep_refused, …}`, as `_tenant` reads it |
 | `domain` | the tenant | domain | `{recipients}` |
 | `connector` | the tenant | name | `{networks, tls_client, senders, username, password_hash}` |
-| `person` | the tenant | address | `{roles, aliases, password_hash, active}` |
+| `person` | the tenant | address | `{roles, pending, pending_by, aliases, password_hash, active}`; pending roles have no effect |
 | `group` | the tenant | name | `{members, address}` |
-| `apikey` | the tenant | SHA-256 of the token | `{owner, name, created_at}` |
+| `apikey` | the tenant | SHA-256 of the token | `{owner, name, limited}` |
 | `policy` | the tenant | any | the policy service's own |
 
 A domain, a connector or a person whose claim names another tenant is not believed: the claim is what was
@@ -93,7 +93,7 @@ def _api_keys(live: Mapping[str, list[Document]], people: Mapping[str, Person]) 
         owner = str(_value(d).get("owner", ""))
         person = people.get(owner)
         if d.tenant != INSTALLATION and d.key not in keys and person is not None and person.tenant == d.tenant:
-            keys[d.key] = ApiKey(d.key, d.tenant, owner)
+            keys[d.key] = ApiKey(d.key, d.tenant, owner, limited=bool(_value(d).get("limited", False)))
     return keys
 
 

@@ -91,6 +91,8 @@ class ApiKey:
     tenant: TenantId
     owner: str
     operator: bool = False
+    limited: bool = False
+    """Made by somebody else: it never speaks for the roles that read or approve."""
 
 
 @dataclass(frozen=True, slots=True)

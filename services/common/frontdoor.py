@@ -26,6 +26,7 @@ _log = log.get(__name__)
 AREAS: Mapping[str, str] = {
     "directory": "admin",
     "system": "admin",
+    "access": "admin",
     "policy": "policy",
     "quarantine": "quarantine",
     "delivery": "delivery",

@@ -109,6 +109,7 @@ def _person(document: Document) -> pb.Person:
     return pb.Person(
         address=document.key,
         roles=value.get("roles", ("user",)),
+        pending_roles=value.get("pending", ()),
         aliases=value.get("aliases", ()),
         has_password=bool(value.get("password_hash")),
         disabled=not value.get("active", True),
@@ -134,6 +135,7 @@ def _api_key(document: Document) -> pb.ApiKey:
         name=str(value.get("name", "")),
         owner=document.key if operator else str(value.get("owner", "")),
         operator=operator,
+        limited=bool(value.get("limited", False)),
         revision=document.revision,
     )
     key.created_at.FromDatetime(document.at)

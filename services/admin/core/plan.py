@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.admin.core import consent
 from services.admin.core.state import NOTHING, Clash, Known, Place, clashes, live, tenant_names
 from services.admin.core.world import TenantSpec, World
 from services.common.auth import token_digest
@@ -53,14 +54,17 @@ class Means:
     matches: Callable[[str, str], bool] = field(default=str.__eq__)
 
 
-def plan(world: World, state: Mapping[Place, Known], means: Means) -> Plan:
-    """The writes that make `state` say what `world` says; none when it does. Clashes become mistakes by path."""
-    return _Planner(dict(state), means).plan(world)
+def plan(world: World, state: Mapping[Place, Known], means: Means, *, giver: str = "", file: str = "") -> Plan:
+    """The writes that make `state` say what `world` says; none when it does. Clashes become mistakes by path.
+
+    `giver` is who applies it and `file` the hash of what is applied: an interrupted first file goes on as first.
+    """
+    return _Planner(dict(state), means, giver, file).plan(world)
 
 
 class _Planner:
-    def __init__(self, state: dict[Place, Known], means: Means) -> None:
-        self.state, self.means = state, means
+    def __init__(self, state: dict[Place, Known], means: Means, giver: str, file: str) -> None:
+        self.state, self.means, self.giver, self.file = state, means, giver, file
         self.names = tenant_names(state)
         self.changes: list[Change] = []
         self.mistakes: list[tuple[str, str]] = []
@@ -121,11 +125,34 @@ class _Planner:
             self._merge((tenant, "connector", name), {**connector.value, **secrets}, line)
         for name, value in spec.groups.items():
             self._merge((tenant, "group", name), value, f"group {spec.name}/{name}")
+        self._people(world, tenant, spec)
+
+    def _people(self, world: World, tenant: TenantId, spec: TenantSpec) -> None:
+        """The first file that names people of a tenant gives them their roles; later ones wait for consent."""
+        place = (tenant, "tenant", "self")
+        founding = (self.state[place].value or {}).get("founding") == self.file or not any(
+            t == tenant and kind == "person" for t, kind, _ in self.state
+        )
+        if founding and spec.people:
+            self._merge(place, {"founding": self.file}, "")
+        before = [value for t, _, value in live(self.state, "person") if t == tenant]
         for address, person in spec.people.items():
-            secrets = self._secret((tenant, "person", address), person.password)
-            self._merge((tenant, "person", address), {**person.value, **secrets}, f"person {address}")
+            known = self.state.get((tenant, "person", address), NOTHING).value
+            given = {**person.value, **self._secret((tenant, "person", address), person.password)}
+            waits = ""
+            if not founding and "roles" in given:
+                held = consent.held(known, {**(known or {}), **given}, self.giver)
+                given = {"pending": None, "pending_by": None, **held}
+                new = set(held.get("pending") or ()) - set((known or {}).get("pending") or ())
+                waits = f": {', '.join(sorted(new))} waits for consent" if new else ""
+            self._merge((tenant, "person", address), given, f"person {address}{waits}")
             if person.api_key is not None:
-                self._api_key(world, tenant, spec.name, address, person.api_key)
+                self._api_key(world, tenant, spec.name, address, person.api_key, limited=not founding)
+        after = [value for t, _, value in live(self.state, "person") if t == tenant]
+        if consent.loses_last_watcher(before, after):
+            self.mistakes.append((f"{spec.path}.people", "would leave no approver or data protection officer"))
+        if founding and spec.people:
+            self._merge(place, {"founding": None}, "")
 
     def _secret(self, place: Place, password: str | None) -> dict[str, Any]:
         if password is None:
@@ -135,7 +162,7 @@ class _Planner:
             return {}
         return {"password_hash": self.means.hash_password(password)}
 
-    def _api_key(self, world: World, tenant: TenantId, name: str, owner: str, key: str) -> None:
+    def _api_key(self, world: World, tenant: TenantId, name: str, owner: str, key: str, *, limited: bool) -> None:
         digest = token_digest(key)
         if self.digests.get(digest, (tenant, owner)) != (tenant, owner):
             path = world.paths[name, "person", owner]
@@ -143,7 +170,8 @@ class _Planner:
             return
         place = (tenant, "apikey", digest)
         if self.state.get(place, NOTHING).value is None:
-            self._merge(place, {"owner": owner, "name": WORLD_KEY}, f"apikey of {owner}")
+            value = {"owner": owner, "name": WORLD_KEY} | ({"limited": True} if limited else {})
+            self._merge(place, value, f"apikey of {owner}")
         replaced = [
             k
             for t, k, value in live(self.state, "apikey")
@@ -161,7 +189,7 @@ class _Planner:
             return
         changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
         if changed:
-            names = ", ".join(_word(k, secret) for k in changed)
+            names = ", ".join(dict.fromkeys(_word(k, secret) for k in changed))
             self._write(place, after, f"~ {what} ({names})" if what else "")
 
     def _write(self, place: Place, value: Mapping[str, Any] | None, line: str) -> None:
@@ -171,7 +199,8 @@ class _Planner:
 
 
 def _word(field_name: str, secret: str) -> str:
-    return {"password_hash": "password", "digest": secret or "api_key"}.get(field_name, field_name)
+    known = {"password_hash": "password", "digest": secret or "api_key", "pending": "roles", "pending_by": "roles"}
+    return known.get(field_name, field_name)
 
 
 def _path(world: World, ids: Mapping[TenantId, str], clash: Clash) -> str:

@@ -59,7 +59,10 @@ def test_nouns_and_verbs_of_the_contract_are_there() -> None:
     """What scripts may rely on."""
     verbs = {noun: {c.verb for c in COMMANDS if c.noun == noun} for noun in NOUNS}
     for noun in ("tenant", "domain", "connector", "person", "group", "apikey"):
-        assert verbs[noun] == {"list", "get", "create", "update", "delete"}
+        assert verbs[noun] >= {"list", "get", "create", "update", "delete"}
+    assert verbs["person"] >= {"consent", "code", "enrol"}
+    assert verbs["case"] == {"create", "list", "close"}
+    assert verbs["access"] >= {"request", "list", "approve", "refuse", "revoke", "sod-report"}
     assert verbs["policy"] >= {"get", "apply", "check", "history", "rollback", "trace", "shadow-report"}
     assert verbs["policy"] >= {"lint", "replay-why"}
     assert verbs["detector"] == {"list", "test"}

@@ -85,7 +85,7 @@ class Connector(_message.Message):
     def __init__(self, name: _Optional[str] = ..., networks: _Optional[_Iterable[str]] = ..., tls_client: _Optional[_Iterable[str]] = ..., senders: _Optional[_Iterable[str]] = ..., username: _Optional[str] = ..., password: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class Person(_message.Message):
-    __slots__ = ("address", "roles", "aliases", "password", "has_password", "disabled", "revision")
+    __slots__ = ("address", "roles", "aliases", "password", "has_password", "disabled", "revision", "pending_roles")
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
     ALIASES_FIELD_NUMBER: _ClassVar[int]
@@ -93,6 +93,7 @@ class Person(_message.Message):
     HAS_PASSWORD_FIELD_NUMBER: _ClassVar[int]
     DISABLED_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    PENDING_ROLES_FIELD_NUMBER: _ClassVar[int]
     address: str
     roles: _containers.RepeatedScalarFieldContainer[str]
     aliases: _containers.RepeatedScalarFieldContainer[str]
@@ -100,7 +101,8 @@ class Person(_message.Message):
     has_password: bool
     disabled: bool
     revision: int
-    def __init__(self, address: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., aliases: _Optional[_Iterable[str]] = ..., password: _Optional[str] = ..., has_password: _Optional[bool] = ..., disabled: _Optional[bool] = ..., revision: _Optional[int] = ...) -> None: ...
+    pending_roles: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, address: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., aliases: _Optional[_Iterable[str]] = ..., password: _Optional[str] = ..., has_password: _Optional[bool] = ..., disabled: _Optional[bool] = ..., revision: _Optional[int] = ..., pending_roles: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Group(_message.Message):
     __slots__ = ("name", "members", "address", "revision")
@@ -115,20 +117,22 @@ class Group(_message.Message):
     def __init__(self, name: _Optional[str] = ..., members: _Optional[_Iterable[str]] = ..., address: _Optional[str] = ..., revision: _Optional[int] = ...) -> None: ...
 
 class ApiKey(_message.Message):
-    __slots__ = ("id", "name", "owner", "operator", "created_at", "revision")
+    __slots__ = ("id", "name", "owner", "operator", "created_at", "revision", "limited")
     ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
     OPERATOR_FIELD_NUMBER: _ClassVar[int]
     CREATED_AT_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
+    LIMITED_FIELD_NUMBER: _ClassVar[int]
     id: str
     name: str
     owner: str
     operator: bool
     created_at: _timestamp_pb2.Timestamp
     revision: int
-    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., operator: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ...) -> None: ...
+    limited: bool
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., operator: _Optional[bool] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revision: _Optional[int] = ..., limited: _Optional[bool] = ...) -> None: ...
 
 class ApplyWorldRequest(_message.Message):
     __slots__ = ("document", "dry_run")

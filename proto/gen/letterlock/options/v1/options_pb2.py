@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#letterlock/options/v1/options.proto\x12\x15letterlock.options.v1\x1a google/protobuf/descriptor.proto*\x8d\x02\n\nPermission\x12\x1a\n\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x16\n\x12PERMISSION_OPERATE\x10\x01\x12\x18\n\x14PERMISSION_DIRECTORY\x10\x02\x12\x15\n\x11PERMISSION_POLICY\x10\x03\x12\x15\n\x11PERMISSION_REVIEW\x10\x04\x12\x14\n\x10PERMISSION_TRACE\x10\x05\x12\x12\n\x0ePERMISSION_ANY\x10\x06\x12\x17\n\x13PERMISSION_INTERNAL\x10\x07\x12\x14\n\x10PERMISSION_AUDIT\x10\t\x12\x15\n\x11PERMISSION_PUBLIC\x10\x08\x12\x13\n\x0fPERMISSION_READ\x10\n:W\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x03(\x0e\x32!.letterlock.options.v1.Permission:0\n\x06\x63\x61ller\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x03(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#letterlock/options/v1/options.proto\x12\x15letterlock.options.v1\x1a google/protobuf/descriptor.proto*\xea\x02\n\nPermission\x12\x1a\n\x16PERMISSION_UNSPECIFIED\x10\x00\x12\x16\n\x12PERMISSION_OPERATE\x10\x01\x12\x18\n\x14PERMISSION_DIRECTORY\x10\x02\x12\x15\n\x11PERMISSION_POLICY\x10\x03\x12\x15\n\x11PERMISSION_REVIEW\x10\x04\x12\x14\n\x10PERMISSION_TRACE\x10\x05\x12\x12\n\x0ePERMISSION_ANY\x10\x06\x12\x17\n\x13PERMISSION_INTERNAL\x10\x07\x12\x14\n\x10PERMISSION_AUDIT\x10\t\x12\x15\n\x11PERMISSION_PUBLIC\x10\x08\x12\x13\n\x0fPERMISSION_READ\x10\n\x12\x13\n\x0fPERMISSION_CASE\x10\x0b\x12\x16\n\x12PERMISSION_REQUEST\x10\x0c\x12\x16\n\x12PERMISSION_APPROVE\x10\r\x12\x16\n\x12PERMISSION_CONSENT\x10\x0e:W\n\npermission\x12\x1e.google.protobuf.MethodOptions\x18\xb5\x87\x03 \x03(\x0e\x32!.letterlock.options.v1.Permission:0\n\x06\x63\x61ller\x12\x1e.google.protobuf.MethodOptions\x18\xb6\x87\x03 \x03(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'letterlock.options.v1.optio
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PERMISSION']._serialized_start=97
-  _globals['_PERMISSION']._serialized_end=366
+  _globals['_PERMISSION']._serialized_end=459
 # @@protoc_insertion_point(module_scope)

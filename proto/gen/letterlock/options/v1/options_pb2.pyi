@@ -18,6 +18,10 @@ class Permission(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PERMISSION_AUDIT: _ClassVar[Permission]
     PERMISSION_PUBLIC: _ClassVar[Permission]
     PERMISSION_READ: _ClassVar[Permission]
+    PERMISSION_CASE: _ClassVar[Permission]
+    PERMISSION_REQUEST: _ClassVar[Permission]
+    PERMISSION_APPROVE: _ClassVar[Permission]
+    PERMISSION_CONSENT: _ClassVar[Permission]
 PERMISSION_UNSPECIFIED: Permission
 PERMISSION_OPERATE: Permission
 PERMISSION_DIRECTORY: Permission
@@ -29,6 +33,10 @@ PERMISSION_INTERNAL: Permission
 PERMISSION_AUDIT: Permission
 PERMISSION_PUBLIC: Permission
 PERMISSION_READ: Permission
+PERMISSION_CASE: Permission
+PERMISSION_REQUEST: Permission
+PERMISSION_APPROVE: Permission
+PERMISSION_CONSENT: Permission
 PERMISSION_FIELD_NUMBER: _ClassVar[int]
 permission: _descriptor.FieldDescriptor
 CALLER_FIELD_NUMBER: _ClassVar[int]
