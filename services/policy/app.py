@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
+from letterlock.encryption.v1 import encryption_pb2_grpc
 from letterlock.policy.v1 import detector_pb2_grpc, policy_pb2_grpc
 
+from services.common import rpc
 from services.common.app import Context
 from services.common.components import ExtractionConfig
+from services.common.errors import Unavailable
 from services.common.extraction import sandbox
 from services.common.facts import DECIDE, Facts
 from services.common.mailreader import MailReader
@@ -21,7 +24,7 @@ from services.policy.adapters.clamav import ClamAv
 from services.policy.adapters.detectors import DetectorServicer
 from services.policy.adapters.grpc import PolicyServicer
 from services.policy.adapters.inspect import InspectionServicer
-from services.policy.adapters.passwords import NoPasswords
+from services.policy.adapters.passwords import NoPasswords, RemotePasswords
 from services.policy.adapters.revisions import Revisions
 from services.policy.adapters.rspamd import Rspamd
 from services.policy.adapters.senders import SenderLists
@@ -32,7 +35,7 @@ from services.policy.filters import Filters
 from services.policy.inspection import Opener
 from services.policy.intake import Latecomers, Questions
 from services.policy.pool import FairPool
-from services.policy.ports import Engine
+from services.policy.ports import Engine, Passwords
 from services.policy.shadow import ShadowTally
 
 
@@ -54,12 +57,18 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         max_parts=config.max_parts,
         max_depth=config.max_depth,
     )
+    closing: list[Callable[[], Awaitable[None]]] = [filters.close]
     ctx.health.add("keys", identities.check)
+    passwords: Passwords = NoPasswords()
+    with suppress(Unavailable):  # no address of encryption: an installation without a password book
+        channel = rpc.connect_service(ctx.settings, me="policy", peer="encryption")
+        closing.append(channel.close)
+        passwords = RemotePasswords(encryption_pb2_grpc.PasswordServiceStub(channel))
     counting = asyncio.create_task(tally.run())
     try:
         async with sandbox(ctx.settings.of(ExtractionConfig)) as extract:
             senders = SenderLists(ctx.objects, identities)
-            opener = Opener(extract, NoPasswords(), pool, limits)
+            opener = Opener(extract, passwords, pool, limits)
             bounds = Bounds(limits, config.inline_bytes)
             decider = Decider(revisions, pool, bounds, filters=filters, tally=tally, opener=opener, senders=senders)
             questions = Questions(facts, decider, config)
@@ -77,7 +86,8 @@ async def build(ctx: Context) -> AsyncIterator[None]:
         counting.cancel()
         with suppress(asyncio.CancelledError):
             await counting
-        await filters.close()
+        for close in closing:
+            await close()
         pool.close()
 
 
