@@ -316,7 +316,7 @@ async def test_a_full_tenant_leaves_the_others_free(connect: Connect) -> None:
     with pytest.raises(Busy):
         await policy.publish(f"mail.decided.{ACME}", b"x", msg_id="acme3")
     await policy.publish(f"mail.decided.{OTHER}", b"x", msg_id="other0")
-    for name in ("delivery", "quarantine", "archive"):
+    for name in ("delivery", "quarantine", "encryption", "archive"):
         consumers[name] = Inbox()
         async with (await connect(name)).consume(f"{name}-decided", consumers[name]):
             await eventually(lambda name=name: len(consumers[name].got) == 4)  # type: ignore[misc]
