@@ -170,7 +170,9 @@ class Revisions:
 
     async def _parsed(self, tenant: TenantId, text: str, groups: Iterable[str] = ()) -> Checked:
         present = {d.key for d in await self._control.store.list(tenant, "group") if d.value is not None}
-        known = Known(frozenset({*present, *groups}), self._filters, compile=compile_expression)
+        known = Known(
+            frozenset({*present, *groups}), self._filters, compile=compile_expression, rows={}, prints=frozenset()
+        )
         return await asyncio.to_thread(parse, text, known)
 
     async def get(self, tenant: TenantId, number: int = 0) -> Stored:

@@ -14,6 +14,7 @@ from datetime import UTC
 from services.policy.core.facts import Groups, MailFacts, Truth
 from services.policy.core.filters import UNKNOWN, FilterVerdict
 from services.policy.core.message import Message, Transaction
+from services.policy.core.own import NOTHING, Own
 from services.policy.core.rules import (
     AddressIs,
     All,
@@ -62,10 +63,11 @@ def evaluate(
     groups: Groups,
     *,
     filters: FilterVerdict = UNKNOWN,
+    own: Own = NOTHING,
 ) -> tuple[Match, ...]:
     """Every rule that concerns the mail, in order of priority. Drafts and other directions' rules do not."""
-    scanner = scanner_of(policy)
-    facts = MailFacts(message, transaction, groups, filters=filters, scanner=scanner)
+    scanner = scanner_of(policy, own)
+    facts = MailFacts(message, transaction, groups, filters=filters, scanner=scanner, own=own)
     matches = []
     for rule in policy.rules:
         concerned = tuple(i for i, r in enumerate(transaction.recipients) if r.direction in rule.directions)

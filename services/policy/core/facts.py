@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 from services.policy.core.detectors import CONFIDENCES, Hit
@@ -14,11 +15,15 @@ from services.policy.core.detectors.table import DETECTORS
 from services.policy.core.filters import UNKNOWN, FilterVerdict
 from services.policy.core.meeting import MAX_SPANS, judged, possible, words
 from services.policy.core.message import Attachment, Message, Transaction
+from services.policy.core.own import NOTHING, Budget, Own, OwnBudgetSpent, OwnMissing
+from services.policy.core.own.rows import Found
 from services.policy.core.rules import (
     AddressIs,
     AttachmentIs,
     CelIs,
     Detected,
+    ExactData,
+    Fingerprint,
     NotInspectedFor,
     Predicate,
     RecipientsAre,
@@ -74,6 +79,7 @@ class MailFacts:
         *,
         filters: FilterVerdict = UNKNOWN,
         scanner: Scanner | None = None,
+        own: Own = NOTHING,
     ) -> None:
         self.message, self.transaction, self._groups, self.filters = message, transaction, groups, filters
         self.shared: dict[str, Any] = {}
@@ -82,7 +88,10 @@ class MailFacts:
         self._known: dict[int, Truth] = {}
         self._hits: dict[str, tuple[tuple[str, Hit], ...]] = {}
         self._scanner = scanner
-        self._flood: TooManyCandidates | None = None
+        self._flood: TooManyCandidates | OwnBudgetSpent | None = None
+        self._own, self._budget = own, Budget()
+        self._rows: dict[str, list[tuple[str, Found]]] = {}
+        self._shares: dict[str, list[tuple[str, float, str]]] = {}
 
     def ask(self, predicate: Predicate, recipient: str) -> Truth:
         """The truth of a leaf predicate for the recipient at hand; those about the whole mail are remembered."""
@@ -107,13 +116,15 @@ class MailFacts:
         if detector not in self._hits:
             scanner = self._scanner
             if scanner is None or detector not in scanner.names:
+                if detector not in DETECTORS:
+                    raise OwnMissing(detector)
                 scanner = Scanner((DETECTORS[detector],))
-            corpora = (self._subject, *self._texts, *self._names, *self._hidden)
+            corpora = self._everything
             if self._flood is not None:
                 raise self._flood
             try:
-                found = scanner.scan([c.text for c in corpora])
-            except TooManyCandidates as flood:
+                found = scanner.scan([c.text for c in corpora], self._budget)
+            except (TooManyCandidates, OwnBudgetSpent) as flood:
                 self._flood = flood  # the next rule need not wait for the same answer
                 raise
             for name, hits in found.items():
@@ -134,6 +145,10 @@ class MailFacts:
                 return self._attachments(predicate)
             case Detected():
                 return self._detected(predicate)
+            case ExactData():
+                return self._exact(predicate)
+            case Fingerprint():
+                return self._resembles(predicate)
             case SizeIs(larger_than=low, smaller_than=high):
                 size = self.transaction.size
                 return Truth((low is None or size > low) and (high is None or size < high))
@@ -216,6 +231,10 @@ class MailFacts:
                 return tuple(_corpus("header", v) for v in values)
 
     @cached_property
+    def _everything(self) -> tuple[Corpus, ...]:
+        return (self._subject, *self._texts, *self._names, *self._hidden)
+
+    @cached_property
     def _subject(self) -> Corpus:
         return _corpus("subject", self.message.subject)
 
@@ -267,6 +286,25 @@ class MailFacts:
             count >= predicate.at_least,
             tuple(f"{self._place(n, h.start, h.end)}: {h.masked}" for n, h in hits[:MAX_SPANS]),
         )
+
+    def _exact(self, predicate: ExactData) -> Truth:
+        rows = self._own.rows.get(predicate.set)
+        if rows is None:
+            raise OwnMissing(predicate.set)
+        if predicate.set not in self._rows:
+            self._rows[predicate.set] = [(c.name, f) for c in self._everything for f in rows.find(c.text, self._budget)]
+        found = [(n, f) for n, f in self._rows[predicate.set] if f.columns >= predicate.columns]
+        spans = (f"{self._place(n, f.start, f.end)}: {mask(f.value)} and its row: {f.columns}" for n, f in found)
+        return Truth(bool(found), tuple(islice(spans, MAX_SPANS)))
+
+    def _resembles(self, predicate: Fingerprint) -> Truth:
+        prints = self._own.prints.get(predicate.set)
+        if prints is None:
+            raise OwnMissing(predicate.set)
+        if predicate.set not in self._shares:
+            self._shares[predicate.set] = [(c.name, *prints.best(c.text, self._budget)) for c in self._everything]
+        alike = [(n, share, what) for n, share, what in self._shares[predicate.set] if share >= predicate.at_least]
+        return Truth(bool(alike), tuple(f"{n}: {share:.0%} of {what}" for n, share, what in alike[:MAX_SPANS]))
 
 
 def _like(value: str, glob: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from services.policy.core.detectors.table import DETECTORS
@@ -27,6 +27,11 @@ class Known:
     groups: frozenset[str] | None = None
     filters: frozenset[str] | None = None
     """What the configured filters answer, of `filters.FIELDS`."""
-    detectors: frozenset[str] = frozenset(DETECTORS)
+    detectors: frozenset[str] | None = frozenset(DETECTORS)
+    """The built-in ones and the tenant's own."""
+    rows: Mapping[str, int] | None = None
+    """The tenant's sets of exact data, with the number of their columns."""
+    prints: frozenset[str] | None = None
+    """The tenant's sets of fingerprints."""
     compile: Callable[[str], Program] = _no_expressions
     """Raises `BadExpression`."""

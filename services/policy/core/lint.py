@@ -15,6 +15,8 @@ from services.policy.core.rules import (
     AddressIs,
     AnyOf,
     Detected,
+    ExactData,
+    Fingerprint,
     NotInspectedFor,
     Policy,
     Predicate,
@@ -169,6 +171,10 @@ def _implies(given: Predicate, asked: Predicate, known: _Known) -> bool:
                 and given.at_least >= asked.at_least
                 and CONFIDENCES.index(given.confidence) >= CONFIDENCES.index(asked.confidence)
             )
+        case ExactData(), ExactData():
+            return given.set == asked.set and given.columns >= asked.columns
+        case Fingerprint(), Fingerprint():
+            return given.set == asked.set and given.at_least >= asked.at_least
         case SizeIs(), SizeIs():
             low = asked.larger_than is None or (
                 given.larger_than is not None and given.larger_than >= asked.larger_than

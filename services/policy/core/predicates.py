@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal
 
-from services.policy.core.detectors import CONFIDENCES, LATER
-from services.policy.core.detectors.table import DETECTORS
+from services.policy.core.detectors import CONFIDENCES
 from services.policy.core.filters import AUTHENTICATION, FIELDS, FLAGS, RESULTS
 from services.policy.core.known import MAX_EXPRESSION, BadExpression, Known
 from services.policy.core.message import REASONS
+from services.policy.core.own.rows import MAX_COLUMNS
 from services.policy.core.patterns import automaton, pattern, screens
 from services.policy.core.rules import (
     AddressIs,
@@ -19,6 +19,8 @@ from services.policy.core.rules import (
     AttachmentIs,
     CelIs,
     Detected,
+    ExactData,
+    Fingerprint,
     Not,
     NotInspectedFor,
     Predicate,
@@ -31,7 +33,6 @@ from services.policy.core.rules import (
 from services.policy.core.text import normalise
 from services.policy.core.tree import Bad, Value
 
-_LATER = ("fingerprint", "exact_data")
 _SPAM = re.compile(r"\s*(>=|>|<=|<)\s*(-?\d+(?:\.\d+)?)\s*")
 _TRUE_TYPE = re.compile(r"[a-z0-9*?]{1,20}")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)")
@@ -43,7 +44,7 @@ _UNITS = {
 
 def read(value: Value, known: Known) -> Predicate:
     """One predicate, a mapping with one key. Raises `Bad`."""
-    keys = value.mapping(*_READERS, later=_LATER)
+    keys = value.mapping(*_READERS)
     if len(keys) != 1:
         raise value.mistake("a predicate has exactly one key; nest several under all or any")
     ((name, settings),) = keys.items()
@@ -194,10 +195,8 @@ def _detector(value: Value, known: Known) -> Predicate:
     if "name" not in keys:
         raise value.mistake("needs the detector's name")
     name = keys["name"].text()
-    if name in LATER:
-        raise keys["name"].mistake(f"the detector {name} is not yet available")
-    if name not in DETECTORS:
-        raise keys["name"].mistake(f"unknown detector {name!r}; known are {', '.join(sorted(DETECTORS))}")
+    if known.detectors is not None and name not in known.detectors:
+        raise keys["name"].mistake(f"unknown detector {name!r}; known are {', '.join(sorted(known.detectors))}")
     return Detected(
         value.path,
         name,
@@ -205,6 +204,40 @@ def _detector(value: Value, known: Known) -> Predicate:
         confidence=keys["confidence"].one_of(*CONFIDENCES) if "confidence" in keys else "medium",
         unique=keys["unique"].flag() if "unique" in keys else False,
     )
+
+
+def _exact_data(value: Value, known: Known) -> Predicate:
+    keys = value.mapping("set", "columns")
+    if "set" not in keys:
+        raise value.mistake("needs the set's name")
+    name = keys["set"].text(limit=64)
+    most = MAX_COLUMNS
+    if known.rows is not None:
+        if name not in known.rows:
+            raise keys["set"].mistake(_no_set("exact data", name, known.rows))
+        most = known.rows[name]
+    columns = keys["columns"].number(1, MAX_COLUMNS) if "columns" in keys else 1
+    if columns > most:
+        raise keys["columns"].mistake(f"can never match: the set {name!r} has {most} columns")
+    return ExactData(value.path, name, columns)
+
+
+def _fingerprint(value: Value, known: Known) -> Predicate:
+    keys = value.mapping("set", "at_least")
+    if "set" not in keys:
+        raise value.mistake("needs the set's name")
+    name = keys["set"].text(limit=64)
+    if known.prints is not None and name not in known.prints:
+        raise keys["set"].mistake(_no_set("fingerprints", name, known.prints))
+    share = keys["at_least"].plain if "at_least" in keys else 0.5
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0.1 <= share <= 1:
+        raise keys["at_least"].mistake("expected a share of the document from 0.1 to 1")
+    return Fingerprint(value.path, name, float(share))
+
+
+def _no_set(of: str, name: str, known: Collection[str]) -> str:
+    there = f"known are {', '.join(sorted(known))}" if known else "there is none yet"
+    return f"unknown set of {of} {name!r}; {there}"
 
 
 def _size(value: Value, known: Known) -> Predicate:
@@ -267,7 +300,7 @@ def _cel(value: Value, known: Known) -> Predicate:
     if program.asks_filters and known.filters is not None and not known.filters:
         raise value.mistake(f"nobody answers mail.verdict here: {_SETTING['spam']} is not set")
     for name in sorted(program.detectors):
-        if name not in known.detectors:
+        if known.detectors is not None and name not in known.detectors:
             raise value.mistake(f"unknown detector {name!r}; known are {', '.join(sorted(known.detectors))}")
     return CelIs(value.path, source, program)
 
@@ -304,6 +337,8 @@ _READERS: Mapping[str, Callable[[Value, Known], Predicate]] = {
     "all_attachments": _attachment("all"),
     "no_attachment": _attachment("no"),
     "detector": _detector,
+    "exact_data": _exact_data,
+    "fingerprint": _fingerprint,
     "size": _size,
     "tls": _tls,
     "not_inspected": _not_inspected,

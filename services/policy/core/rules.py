@@ -108,6 +108,24 @@ class Detected:
 
 
 @dataclass(frozen=True, slots=True)
+class ExactData:
+    """One text holds at least so many cells of one registered row, the primary one among them."""
+
+    path: str
+    set: str
+    columns: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """One text holds at least this share of a registered document."""
+
+    path: str
+    set: str
+    at_least: float
+
+
+@dataclass(frozen=True, slots=True)
 class SizeIs:
     """The mail is larger, or smaller, than so many bytes."""
 
@@ -179,6 +197,8 @@ type Predicate = (
     | TextHas
     | AttachmentIs
     | Detected
+    | ExactData
+    | Fingerprint
     | SizeIs
     | TlsIs
     | NotInspectedFor

@@ -1,4 +1,4 @@
-"""Which detectors a policy asks about, as one scanner, made once per policy."""
+"""Which detectors a policy asks about, as one scanner, made once per policy and revision of the tenant's own."""
 
 from __future__ import annotations
 
@@ -9,36 +9,49 @@ from collections.abc import Iterator
 from services.policy.core.detectors import CONFIDENCES, Confidence
 from services.policy.core.detectors.scanner import Scanner
 from services.policy.core.detectors.table import DETECTORS
-from services.policy.core.rules import CelIs, Detected, Policy, walk
+from services.policy.core.own import NOTHING, Own
+from services.policy.core.rules import CelIs, Detected, Policy, TextHas, walk
 
 _KEPT = 256
-_known: OrderedDict[int, tuple[Policy, Scanner]] = OrderedDict()
+_known: OrderedDict[tuple[int, int], tuple[Policy, Own, Scanner]] = OrderedDict()
 _lock = threading.Lock()
+_DEAR = 1000
+"""What a set of rows or fingerprints costs of a mail, in patterns."""
 
 
-def is_ready(policy: Policy) -> bool:
+def is_ready(policy: Policy, own: Own = NOTHING) -> bool:
     """Whether `scanner_of` answers at once for this policy."""
-    if id(policy) not in _known and next(_asked(policy), None) is None:
-        scanner_of(policy)  # nothing to compile
-    return id(policy) in _known
+    if (id(policy), id(own)) not in _known and next(_asked(policy), None) is None:
+        scanner_of(policy, own)  # nothing to compile
+    return (id(policy), id(own)) in _known
 
 
-def scanner_of(policy: Policy) -> Scanner:
+def scanner_of(policy: Policy, own: Own = NOTHING) -> Scanner:
     """The scanner for all detectors in the policy's rules. The first call for a policy compiles: not on the loop."""
     with _lock:
-        # The policy is kept beside its scanner, so that its identity is nobody else's.
-        known = _known.get(id(policy))
+        # Policy and own are kept beside their scanner, so that their identity is nobody else's.
+        known = _known.get((id(policy), id(own)))
         if known is not None:
-            _known.move_to_end(id(policy))
-            return known[1]
+            _known.move_to_end((id(policy), id(own)))
+            return known[2]
     asked = dict(_asked(policy))
     floor = min((f for _, f in _asked(policy)), key=CONFIDENCES.index, default=CONFIDENCES[-1])
-    scanner = Scanner([DETECTORS[name] for name in sorted(asked) if name in DETECTORS], floor=floor)
+    built_in = [DETECTORS[name] for name in sorted(asked) if name in DETECTORS]
+    scanner = Scanner(built_in, [own.detectors[name] for name in sorted(asked) if name in own.detectors], floor=floor)
     with _lock:
-        _known[id(policy)] = (policy, scanner)
+        _known[id(policy), id(own)] = (policy, own, scanner)
         while len(_known) > _KEPT:
             _known.popitem(last=False)
     return scanner
+
+
+def weight(policy: Policy, own: Own = NOTHING) -> int:
+    """About how many times patterns of the tenant may read a mail."""
+    written = sum(
+        len(p.patterns) for r in policy.rules for p in (*walk(r.when), *walk(r.unless)) if isinstance(p, TextHas)
+    )
+    added = sum(max(len(d.screens), 1) for d in own.detectors.values())
+    return written + added + _DEAR * (len(own.rows) + len(own.prints))
 
 
 def _asked(policy: Policy) -> Iterator[tuple[str, Confidence]]:

@@ -105,20 +105,6 @@ def test_every_outcome_of_now_is_accepted(outcome: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "then"),
-    [
-        ("when: {fingerprint: {set: contracts, at_least: 0.6}}", "[{hold: {}}]"),
-        ("when: {exact_data: {set: customers, columns: 2}}", "[{hold: {}}]"),
-    ],
-)
-def test_what_comes_later_is_refused_and_not_ignored(body: str, then: str) -> None:
-    """A document must not look like protection that is not there."""
-    (reason,) = reasons(rule(body, then))
-    assert reason.startswith("line ")
-    assert "not yet available" in reason
-
-
-@pytest.mark.parametrize(
     ("text", "line", "words"),
     [
         ("version: 1\nrule: []\n", 2, "unknown key 'rule'"),

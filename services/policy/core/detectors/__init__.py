@@ -86,7 +86,3 @@ class Detector:
     checksum: str = ""
     context: Mapping[Language, tuple[str, ...]] = field(default_factory=dict)
     keep: int = 2
-
-
-LATER: frozenset[str] = frozenset()
-"""Names that a later version brings."""

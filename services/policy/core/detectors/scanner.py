@@ -19,6 +19,7 @@ import hyperscan
 from services.policy.core.detectors import CONFIDENCES, Confidence, Detector, Hit, Shape
 from services.policy.core.detectors.buffer import Buffer
 from services.policy.core.detectors.engine import Database, compiled
+from services.policy.core.own import Budget, OwnDetector
 
 MAX_HITS = 100_000
 """Of one detector in one mail: as many as a policy can ask for."""
@@ -53,14 +54,14 @@ class TooManyCandidates(Exception):
 class Scanner:
     """Finds what the wanted detectors and `extra` ones describe. Build it off the event loop: it compiles.
 
-    `extra` are detectors that are not built in, a tenant's own: they share the database and the pass. Finds below
-    `floor` are not looked for. Raises ValueError when an expression is none. May be used by several threads at once.
+    `extra` are a tenant's own: what screens them shares the database and the pass. Finds below `floor` are not
+    looked for. Raises ValueError when an expression is none. May be used by several threads at once.
     """
 
     def __init__(
-        self, wanted: Collection[Detector], extra: Sequence[Detector] = (), *, floor: Confidence = "low"
+        self, wanted: Collection[Detector], extra: Sequence[OwnDetector] = (), *, floor: Confidence = "low"
     ) -> None:
-        self._detectors = (*wanted, *extra)
+        self._detectors, self._extra = tuple(wanted), tuple(extra)
         self._forms = [tuple(_Form.of(s, floor) for s in d.shapes) for d in self._detectors]
         whole, runs, self._words = _Expressions(), _Expressions(), _Expressions()
         numbers = sum(s.run for d in self._detectors for s in d.shapes)
@@ -76,21 +77,33 @@ class Scanner:
                     self._words.add(_context(context), caseless=True, user=(number, 0))
         self._whole, self._runs = whole.users, runs.users
         both = [*whole.listed, *self._words.listed, *([(_RUN, 0)] if runs.listed else [])]
+        self._own_places: list[tuple[int, int]] = []
+        self._own_from = len(both)
+        for number, own in enumerate(self._extra):
+            for index, screen in enumerate(own.screens):
+                if screen is not None:
+                    both.append(screen)
+                    self._own_places.append((number, index))
         self._first = compiled(tuple(both)) if both else None
         self._second = compiled(tuple(runs.listed)) if runs.listed else None
 
     @property
     def names(self) -> frozenset[str]:
         """The detectors that it looks for."""
-        return frozenset(d.name for d in self._detectors)
+        return frozenset([*(d.name for d in self._detectors), *(d.name for d in self._extra)])
 
-    def scan(self, texts: Sequence[str]) -> Mapping[str, tuple[tuple[int, Hit], ...]]:
-        """By detector: (number of the text, find), in order. `texts` are normalised. Raises `TooManyCandidates`."""
-        found: dict[str, list[tuple[int, Hit]]] = {d.name: [] for d in self._detectors}
-        if self._first is None or not texts:
+    def scan(self, texts: Sequence[str], budget: Budget | None = None) -> Mapping[str, tuple[tuple[int, Hit], ...]]:
+        """By detector: (number of the text, find), in order. `texts` are normalised.
+
+        Raises `TooManyCandidates`, or `OwnBudgetSpent` where the tenant's own would read more than `budget` has.
+        """
+        found: dict[str, list[tuple[int, Hit]]] = {name: [] for name in self.names}
+        if not texts:
             return dict.fromkeys(found, ())
         buffer = Buffer(texts)
-        candidates, context, runs = self._sorted(self._first.scan(buffer.data))
+        reports = self._first.scan(buffer.data) if self._first is not None else []
+        self._ask_own(found, texts, reports, budget)
+        candidates, context, runs = self._sorted(reports)
         if runs and self._second is not None:
             candidates += self._in_runs(self._second, buffer.data, runs, context)
             candidates.sort()
@@ -122,6 +135,26 @@ class Scanner:
             found[detector.name] = _sum(detector, buffer, seen[:_MAX_SUMMED])
         return {name: tuple(hits) for name, hits in found.items()}
 
+    def _ask_own(
+        self,
+        found: dict[str, list[tuple[int, Hit]]],
+        texts: Sequence[str],
+        reports: Sequence[tuple[int, int]],
+        budget: Budget | None,
+    ) -> None:
+        """What the tenant's own detectors find, each asked for the patterns that may be there."""
+        if not self._extra:
+            return
+        there = {place - self._own_from for _, place in reports if place >= self._own_from}
+        possible: dict[int, list[int]] = {}
+        for place in there:
+            number, index = self._own_places[place]
+            possible.setdefault(number, []).append(index)
+        for number, own in enumerate(self._extra):
+            always = [i for i, screen in enumerate(own.screens) if screen is None]
+            asked = sorted([*always, *possible.get(number, ())])
+            found[own.name] = own.find(texts, asked, budget or Budget())
+
     def _sorted(
         self, reports: Sequence[tuple[int, int]]
     ) -> tuple[list[tuple[int, int, int]], dict[int, list[int]], list[int]]:
@@ -138,7 +171,7 @@ class Scanner:
             elif place < words:
                 for number, _ in self._words.users[place - whole]:
                     context.setdefault(number, []).append(end)
-            else:
+            elif place < self._own_from:
                 runs.append(end)
         users: dict[int, list[tuple[int, int]]] = {}
         for end, place in first:
