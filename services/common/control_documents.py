@@ -12,6 +12,7 @@
 | `group` | the tenant | name | `{members, address}` |
 | `apikey` | the tenant | SHA-256 of the token | `{owner, name, limited}` |
 | `policy` | the tenant | any | the policy service's own |
+| `detector`, `dataset` | the tenant | name | the policy service's own: what a tenant adds to the detectors |
 
 A domain, a connector or a person whose claim names another tenant is not believed: the claim is what was
 compared and set, so two tenants can never both hold a domain.
@@ -38,7 +39,7 @@ from services.common.directory import (
 )
 from services.common.ids import INSTALLATION, TenantId
 
-KINDS = ("tenant", "domain", "connector", "person", "group", "apikey", "policy")
+KINDS = ("tenant", "domain", "connector", "person", "group", "apikey", "policy", "detector", "dataset")
 """What a tenant's part of the directory is made from."""
 INSTALLATION_KINDS = ("operator", "tenant-name", "domain-claim")
 """What the installation's part is made from."""

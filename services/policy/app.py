@@ -7,10 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from letterlock.encryption.v1 import encryption_pb2_grpc
-from letterlock.policy.v1 import detector_pb2_grpc, policy_pb2_grpc
+from letterlock.policy.v1 import detector_pb2_grpc, own_pb2_grpc, policy_pb2_grpc
 
 from services.common import rpc
 from services.common.app import Context
+from services.common.audit_entries import AuditTrail
 from services.common.components import ExtractionConfig
 from services.common.errors import Unavailable
 from services.common.extraction import sandbox
@@ -24,6 +25,8 @@ from services.policy.adapters.clamav import ClamAv
 from services.policy.adapters.detectors import DetectorServicer
 from services.policy.adapters.grpc import PolicyServicer
 from services.policy.adapters.inspect import InspectionServicer
+from services.policy.adapters.own import OwnStore
+from services.policy.adapters.own_grpc import DataSetServicer, OwnDetectorServicer
 from services.policy.adapters.passwords import NoPasswords, RemotePasswords
 from services.policy.adapters.revisions import Revisions
 from services.policy.adapters.rspamd import Rspamd
@@ -46,9 +49,12 @@ async def build(ctx: Context) -> AsyncIterator[None]:
     writers, signer = load_writers(ctx.settings), load_signer(ctx.settings, "policy")
     identities, public = keys.connect(ctx), PublicKeys(ctx.objects, writers)
     reader = MailReader(ctx.objects, identities, writers)
-    facts = Facts(ctx.bus, FactKeys(ctx.bus.bucket("factkeys"), public, identities), reader)
+    fact_keys = FactKeys(ctx.bus.bucket("factkeys"), public, identities)
+    facts = Facts(ctx.bus, fact_keys, reader)
     filters = Filters(_engines(config), always=config.filters_always)
-    revisions = Revisions(ctx.control, cached=config.tenants_cached, filters=filters.answers)
+    trail = AuditTrail(ctx.bus, fact_keys)
+    own = OwnStore(ctx.control, ctx.objects, public, identities)
+    revisions = Revisions(ctx.control, cached=config.tenants_cached, filters=filters.answers, own=own, trail=trail)
     tally = ShadowTally(ctx.objects, revisions.coarse_group)
     pool = FairPool(config.workers, waiting=config.waiting, waiting_per_tenant=config.waiting_per_tenant)
     limits = Limits(
@@ -75,9 +81,14 @@ async def build(ctx: Context) -> AsyncIterator[None]:
             late = Latecomers(facts, reader, ctx.objects, public, signer, decider, config)
             add = ctx.rpc.add
             add(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(revisions, decider, tally))
-            add(detector_pb2_grpc.add_DetectorServiceServicer_to_server, DetectorServicer(extract, pool))
+            add(detector_pb2_grpc.add_DetectorServiceServicer_to_server, DetectorServicer(extract, pool, own))
+            mine = (own, revisions, pool, extract, trail)
+            add(own_pb2_grpc.add_OwnDetectorServiceServicer_to_server, OwnDetectorServicer(*mine))
+            add(own_pb2_grpc.add_DataSetServiceServicer_to_server, DataSetServicer(*mine))
             add(policy_pb2_grpc.add_InspectionServiceServicer_to_server, InspectionServicer(reader, decider, filters))
             async with (
+                trail.running(),
+                revisions.following(),
                 ctx.bus.serve(DECIDE, questions.answer, concurrency=config.waiting),
                 ctx.bus.consume("policy-accepted", late.handle, concurrency=config.concurrency),
             ):

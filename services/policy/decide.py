@@ -27,7 +27,7 @@ from services.policy.core.filters import UNKNOWN, FilterVerdict
 from services.policy.core.lattice import join
 from services.policy.core.message import Direction, Message, NotInspected
 from services.policy.core.mime import Laborious, headers_only, inspect
-from services.policy.core.scanning import is_ready
+from services.policy.core.scanning import is_ready, weight
 from services.policy.filters import Filters
 from services.policy.inspection import Opener
 from services.policy.pool import FairPool
@@ -37,6 +37,8 @@ from services.policy.shadow import ShadowTally
 _log = log.get(__name__)
 _INLINE_JUDGEMENTS = 1000
 """Recipients times rules from which a decision leaves the event loop."""
+_INLINE_READ = 4 << 20
+"""Bytes that a tenant's patterns may read before the decision leaves the event loop: a few milliseconds."""
 _LEAST = 0.2
 """Seconds that judging gets even when reading took all the time."""
 
@@ -96,7 +98,8 @@ class Decider:
             if asked is not None:
                 asked.cancel()
         judgements = len(envelope.recipients) * len(in_force.policy.rules)
-        if small and judgements <= _INLINE_JUDGEMENTS and is_ready(in_force.policy):
+        small = small and judgements <= _INLINE_JUDGEMENTS and is_ready(in_force.policy, in_force.own)
+        if small and weight(in_force.policy, in_force.own) * len(raw) <= _INLINE_READ:
             decision = self._consider(tenant, in_force, envelope, message, queued, said)
         else:
             decision = await self._in_thread(tenant, in_force, envelope, raw, message, queued, said, deadline)
@@ -189,7 +192,7 @@ class Decider:
         def group(name: str) -> frozenset[str]:
             return self._policies.group(tenant, name)
 
-        matches = evaluate(in_force.policy, message, transaction, group, filters=said)
+        matches = evaluate(in_force.policy, message, transaction, group, filters=said, own=in_force.own)
         verdict = join(in_force.policy, matches, message, transaction, queued=queued, direction_of=direction_of)
         decision = wire.decision(envelope, verdict, matches, message, revision=in_force.revision, now=datetime.now(UTC))
         telemetry.STAGE_CPU.labels("policy", "evaluate").inc(time.thread_time() - began)

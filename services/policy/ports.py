@@ -9,6 +9,7 @@ from typing import Protocol
 from services.common.ids import TenantId
 from services.policy.core.filters import FilterVerdict
 from services.policy.core.message import Direction
+from services.policy.core.own import NOTHING, Own
 from services.policy.core.rules import Policy
 
 
@@ -18,6 +19,8 @@ class InForce:
 
     policy: Policy
     revision: int
+    own: Own = NOTHING
+    """What it asks for of the tenant's own."""
 
 
 class Policies(Protocol):

@@ -33,7 +33,13 @@ ADMINISTER = {
     f"policy.PolicyService/{verb}"
     for verb in ("Get", "Apply", "Check", "History", "Rollback", "Trace", "Lint", "ShadowReport", "ReplayWhy")
 }
-DETECTORS = {"policy.DetectorService/ListDetectors", "policy.DetectorService/TestDetectors"}
+OWN = {
+    *(f"policy.OwnDetectorService/{verb}OwnDetector" for verb in ("Create", "Get", "Update", "Delete")),
+    *(f"policy.DataSetService/{verb}" for verb in ("CreateSet", "GetSet", "DeleteSet")),
+    *(f"policy.DataSetService/{rpc}" for rpc in ("ListSets", "UploadRows", "CommitRows")),
+    *(f"policy.DataSetService/{verb}Document" for verb in ("Add", "Remove")),
+}
+DETECTORS = OWN | {"policy.DetectorService/ListDetectors", "policy.DetectorService/TestDetectors"}
 NOTICES = {f"quarantine.NoticeService/{verb}Template{s}" for verb, s in
            (("List", "s"), ("Get", ""), ("Set", ""), ("Reset", ""))}  # fmt: skip
 HOLDS = {

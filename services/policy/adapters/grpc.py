@@ -22,7 +22,6 @@ from services.policy.core.replay import replay
 from services.policy.core.slowmime import headers_of
 from services.policy.core.tree import MAX_BYTES
 from services.policy.decide import Decider
-from services.policy.ports import InForce
 from services.policy.shadow import ShadowTally
 
 _PAGE = 100
@@ -100,7 +99,7 @@ class PolicyServicer(policy_pb2_grpc.PolicyServiceServicer):
             checked = await self._revisions.check(tenant, _bounded(request.document))
             if checked.policy is None:
                 return policy_pb2.TraceResponse(mistakes=wire.mistakes(checked.mistakes))
-            draft = InForce(checked.policy, self._running(tenant) or 1)
+            draft = await self._revisions.with_own(tenant, checked.policy, self._running(tenant) or 1)
         raw = request.mail if b"\r\n" in request.mail else request.mail.replace(b"\n", b"\r\n")
         envelope = self._envelope(tenant, request, raw)
         decision = await self._decider(envelope, raw, queued=False, timeout=_TRACE_SECONDS, draft=draft)

@@ -16,14 +16,18 @@ from datetime import datetime
 from typing import Any
 
 from services.common import log
+from services.common.audit_entries import AuditEntry, AuditTrail
 from services.common.control import Control, Document
 from services.common.errors import Conflict, Corrupt, InvalidInput, NotFound, Unavailable
 from services.common.ids import TenantId
 from services.policy.adapters.cel import compile_expression
+from services.policy.adapters.own import Names, OwnStore
+from services.policy.core.detectors.table import DETECTORS
 from services.policy.core.document import Checked, parse
 from services.policy.core.known import Known
 from services.policy.core.lint import lint
 from services.policy.core.message import Direction
+from services.policy.core.own import NOTHING, Own, asked
 from services.policy.core.rules import Policy
 from services.policy.core.scanning import scanner_of
 from services.policy.core.tree import Mistake
@@ -32,6 +36,7 @@ from services.policy.ports import InForce
 KIND, KEY = "policy", "self"
 _log = log.get(__name__)
 _NONE = InForce(Policy(), 0)
+_AGAIN = 1.0
 
 
 class Refused(InvalidInput):
@@ -59,11 +64,20 @@ class Stored:
 class Revisions:
     """The tenants' policies over `control`; serves as the port `Policies`."""
 
-    def __init__(self, control: Control, *, cached: int, filters: frozenset[str] = frozenset()) -> None:
-        self._control, self._cached, self._filters = control, cached, filters
+    def __init__(
+        self,
+        control: Control,
+        *,
+        cached: int,
+        filters: frozenset[str] = frozenset(),
+        own: OwnStore | None = None,
+        trail: AuditTrail | None = None,
+    ) -> None:
+        self._control, self._cached, self._filters, self._own, self._trail = control, cached, filters, own, trail
         self._compiled: OrderedDict[TenantId, InForce] = OrderedDict()
         self._group_names: tuple[int, dict[TenantId, dict[str, str]]] = (-1, {})
         self._changed = asyncio.Event()
+        self._wanted: set[TenantId] = set()
         self._follower: asyncio.Task[None] | None = None
 
     @asynccontextmanager
@@ -96,46 +110,92 @@ class Revisions:
             if policy is None:
                 _log.error("policy.unusable", tenant=tenant, revision=known.policy_revision)
                 raise Unavailable("the policy in force cannot be used by this version", tenant=tenant)
+            if self._version(tenant, policy):
+                # What it asks for is in the store; the follower fetches it.
+                self._wanted.add(tenant)
+                self._changed.set()
+                raise Unavailable("the tenant's own detectors are being loaded", tenant=tenant)
             compiled = self._put_in_force(tenant, policy, known.policy_revision)
         self._compiled.move_to_end(tenant)
         while len(self._compiled) > self._cached:
             self._compiled.popitem(last=False)
         return compiled
 
-    def _put_in_force(self, tenant: TenantId, policy: Policy, revision: int) -> InForce:
+    def _put_in_force(self, tenant: TenantId, policy: Policy, revision: int, own: Own = NOTHING) -> InForce:
         compiled = self._compiled.get(tenant)
-        if compiled is None or compiled.revision < revision:
-            compiled = self._compiled[tenant] = InForce(policy, revision)
+        newer = compiled is not None and compiled.revision == revision and compiled.own.version != own.version
+        if compiled is None or compiled.revision < revision or newer:
+            compiled = self._compiled[tenant] = InForce(policy, revision, own)
             _log.info("policy.compiled", tenant=tenant, revision=revision, rules=len(policy.rules))
         return compiled
 
-    async def _follow(self) -> None:
-        while True:
-            await self._changed.wait()
-            self._changed.clear()
-            for tenant in list(self._control.directory.tenants):
-                try:
-                    await self._prepare(tenant)
-                except Exception as error:
-                    # The next change, or the next mail, tries again; one tenant's document never stops the others'.
-                    _log.error("policy.not_compiled", tenant=tenant, error=type(error).__name__)
-                    self._compiled.pop(tenant, None)
+    def _version(self, tenant: TenantId, policy: Policy) -> tuple[tuple[str, str, int], ...]:
+        return self._own.version(tenant, asked(policy)) if self._own is not None else ()
 
-    async def _prepare(self, tenant: TenantId) -> None:
+    async def with_own(self, tenant: TenantId, policy: Policy, revision: int) -> InForce:
+        """A policy with what it asks for of the tenant's own, its scanner made; raises `Unavailable`, `Corrupt`."""
+        own = await self._own.load(tenant, asked(policy)) if self._own is not None else NOTHING
+        await asyncio.to_thread(scanner_of, policy, own)
+        return InForce(policy, revision, own)
+
+    async def _follow(self) -> None:
+        preparing: dict[TenantId, asyncio.Task[bool]] = {}
+        try:
+            while True:
+                await self._changed.wait()
+                self._changed.clear()
+                for tenant in list(self._control.directory.tenants):
+                    # Each by itself: a tenant whose patterns take long to compile keeps no other waiting.
+                    if tenant not in preparing:
+                        task = preparing[tenant] = asyncio.create_task(self._keep_ready(tenant))
+                        task.add_done_callback(lambda done, t=tenant: self._prepared(preparing, t, done))  # type: ignore[misc]
+                await asyncio.sleep(0)
+        finally:
+            for task in preparing.values():
+                task.cancel()
+
+    def _prepared(
+        self, preparing: dict[TenantId, asyncio.Task[bool]], tenant: TenantId, done: asyncio.Task[bool]
+    ) -> None:
+        del preparing[tenant]
+        if not done.cancelled() and done.result():
+            self._changed.set()  # it may have changed again meanwhile
+
+    async def _keep_ready(self, tenant: TenantId) -> bool:
+        try:
+            return await self._prepare(tenant)
+        except (Unavailable, NotFound) as error:
+            # What is in force stays so; a mail for which nothing is, waits in its sender's queue.
+            _log.warning("policy.own_waits", tenant=tenant, code=error.code)
+            asyncio.get_running_loop().call_later(_AGAIN, self._changed.set)
+        except Exception as error:
+            # The next change, or the next mail, tries again; one tenant's document never stops the others'.
+            _log.error("policy.not_compiled", tenant=tenant, error=type(error).__name__)
+            self._compiled.pop(tenant, None)
+        return False
+
+    async def _prepare(self, tenant: TenantId) -> bool:
         known = self._control.directory.tenant(tenant)
         if known is None or known.policy is None or known.policy_revision == 0:
-            return
+            return False
         compiled = self._compiled.get(tenant)
-        full = len(self._compiled) >= self._cached
-        if compiled.revision >= known.policy_revision if compiled is not None else full:
-            return
-        policy = await asyncio.to_thread(_usable, str(known.policy.get("document", "")))
+        if compiled is None and len(self._compiled) >= self._cached and tenant not in self._wanted:
+            return False
+        policy: Policy | None
+        if compiled is not None and compiled.revision >= known.policy_revision:
+            policy = compiled.policy
+            if compiled.own.version == self._version(tenant, policy):
+                return False
+        else:
+            policy = await asyncio.to_thread(_usable, str(known.policy.get("document", "")))
         if policy is None:
             # `current` says what is wrong with it, each time it is asked.
             self._compiled.pop(tenant, None)
-        else:
-            await asyncio.to_thread(scanner_of, policy)
-            self._put_in_force(tenant, policy, known.policy_revision)
+            return False
+        ready = await self.with_own(tenant, policy, known.policy_revision)
+        self._put_in_force(tenant, policy, known.policy_revision, ready.own)
+        self._wanted.discard(tenant)
+        return True
 
     def group(self, tenant: TenantId, name: str) -> frozenset[str]:
         """The lower-case addresses in a group of the tenant; empty when there is no such group."""
@@ -170,8 +230,14 @@ class Revisions:
 
     async def _parsed(self, tenant: TenantId, text: str, groups: Iterable[str] = ()) -> Checked:
         present = {d.key for d in await self._control.store.list(tenant, "group") if d.value is not None}
+        own = await self._own.names(tenant) if self._own is not None else Names(frozenset(), {}, frozenset())
         known = Known(
-            frozenset({*present, *groups}), self._filters, compile=compile_expression, rows={}, prints=frozenset()
+            frozenset({*present, *groups}),
+            self._filters,
+            detectors=frozenset({*DETECTORS, *own.detectors}),
+            rows=own.rows,
+            prints=own.prints,
+            compile=compile_expression,
         )
         return await asyncio.to_thread(parse, text, known)
 
@@ -216,8 +282,14 @@ class Revisions:
         number = await self._control.put(
             tenant, KIND, KEY, value, expected=newest.number if newest else None, actor=actor
         )
-        await asyncio.to_thread(scanner_of, checked.policy)
-        self._put_in_force(tenant, checked.policy, number)
+        if self._trail is not None:
+            detail = {"revision": number, "note": note[:200]}
+            self._trail.record(AuditEntry(tenant, "policy.applied", actor, detail))
+        try:
+            ready = await self.with_own(tenant, checked.policy, number)
+            self._put_in_force(tenant, checked.policy, number, ready.own)
+        except (Unavailable, NotFound):
+            self._changed.set()  # it is durable: the follower puts it in force
         _log.info("policy.applied", tenant=tenant, revision=number, rules=value["rules"])
         # In force first: comparing hundreds of rules with each other may take a second.
         return await self.get(tenant, number), True, await _doubts(checked)
@@ -240,7 +312,7 @@ def _usable(text: str) -> Policy | None:
     Groups and filters were checked when it was applied; a group deleted since is empty, a filter taken away since is
     unknown, and the rest still holds.
     """
-    return parse(text, Known(compile=compile_expression)).policy
+    return parse(text, Known(detectors=None, compile=compile_expression)).policy
 
 
 async def _doubts(checked: Checked) -> tuple[Mistake, ...]:
