@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.cli import access, archive, holds, passwords, views
+from services.cli import access, archive, holds, own, passwords, views
 from services.cli.command import Argument, Command
 
 
@@ -259,7 +259,8 @@ SYSTEM = (
 )  # fmt: skip
 
 COMMANDS = (
-    *DIRECTORY, *POLICY, *DETECTORS, *MAIL, *holds.ROWS, *passwords.ROWS, *archive.ROWS, *access.ROWS, *AUDIT, *SYSTEM
+    *DIRECTORY, *POLICY, *DETECTORS, *own.ROWS,
+    *MAIL, *holds.ROWS, *passwords.ROWS, *archive.ROWS, *access.ROWS, *AUDIT, *SYSTEM
 )  # fmt: skip
 
 NOUNS = {
@@ -271,6 +272,7 @@ NOUNS = {
     "apikey": "tokens of people, automation and operators",
     "policy": "a tenant's rules",
     "detector": "kinds of content that rules find",
+    "dataset": "rows and documents that rules recognise, kept as digests",
     "mail": "what became of a mail, and why; no content",
     "hold": "mail that waits for a person's decision",
     "deputy": "who reviews in your place",

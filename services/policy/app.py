@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 from letterlock.encryption.v1 import encryption_pb2_grpc
-from letterlock.policy.v1 import detector_pb2_grpc, own_pb2_grpc, policy_pb2_grpc
+from letterlock.policy.v1 import dataset_pb2_grpc, detector_pb2_grpc, owndetector_pb2_grpc, policy_pb2_grpc
 
 from services.common import rpc
 from services.common.app import Context
@@ -83,8 +83,8 @@ async def build(ctx: Context) -> AsyncIterator[None]:
             add(policy_pb2_grpc.add_PolicyServiceServicer_to_server, PolicyServicer(revisions, decider, tally))
             add(detector_pb2_grpc.add_DetectorServiceServicer_to_server, DetectorServicer(extract, pool, own))
             mine = (own, revisions, pool, extract, trail)
-            add(own_pb2_grpc.add_OwnDetectorServiceServicer_to_server, OwnDetectorServicer(*mine))
-            add(own_pb2_grpc.add_DataSetServiceServicer_to_server, DataSetServicer(*mine))
+            add(owndetector_pb2_grpc.add_OwnDetectorServiceServicer_to_server, OwnDetectorServicer(*mine))
+            add(dataset_pb2_grpc.add_DataSetServiceServicer_to_server, DataSetServicer(*mine))
             add(policy_pb2_grpc.add_InspectionServiceServicer_to_server, InspectionServicer(reader, decider, filters))
             async with (
                 trail.running(),

@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from letterlock.policy.v1 import own_pb2 as pb
-from letterlock.policy.v1 import own_pb2_grpc
+from letterlock.policy.v1 import dataset_pb2 as pb
+from letterlock.policy.v1 import dataset_pb2_grpc, owndetector_pb2_grpc
+from letterlock.policy.v1 import owndetector_pb2 as own_pb
 
 from services.common import rpc
 from services.common.audit_entries import AuditEntry, AuditTrail
@@ -54,26 +55,28 @@ class _Shared:
             raise Rejected("in use by the policy", public=words)
 
 
-class OwnDetectorServicer(_Shared, own_pb2_grpc.OwnDetectorServiceServicer):
+class OwnDetectorServicer(_Shared, owndetector_pb2_grpc.OwnDetectorServiceServicer):
     """Serves a tenant's own detectors."""
 
     async def CreateOwnDetector(
-        self, request: pb.CreateOwnDetectorRequest, context: Any
-    ) -> pb.CreateOwnDetectorResponse:
+        self, request: own_pb.CreateOwnDetectorRequest, context: Any
+    ) -> own_pb.CreateOwnDetectorResponse:
         """See the proto."""
         document, said = await self._put(rpc.tenant(request.tenant), request.detector, expected=0)
         self._tell(document, DETECTOR, "created")
-        return pb.CreateOwnDetectorResponse(detector=_detector(document, said))
+        return own_pb.CreateOwnDetectorResponse(detector=_detector(document, said))
 
-    async def GetOwnDetector(self, request: pb.GetOwnDetectorRequest, context: Any) -> pb.GetOwnDetectorResponse:
+    async def GetOwnDetector(
+        self, request: own_pb.GetOwnDetectorRequest, context: Any
+    ) -> own_pb.GetOwnDetectorResponse:
         """See the proto."""
-        return pb.GetOwnDetectorResponse(
+        return own_pb.GetOwnDetectorResponse(
             detector=_detector(*await self._own.detector(rpc.tenant(request.tenant), request.name))
         )
 
     async def UpdateOwnDetector(
-        self, request: pb.UpdateOwnDetectorRequest, context: Any
-    ) -> pb.UpdateOwnDetectorResponse:
+        self, request: own_pb.UpdateOwnDetectorRequest, context: Any
+    ) -> own_pb.UpdateOwnDetectorResponse:
         """See the proto."""
         tenant = rpc.tenant(request.tenant)
         document, said = await self._own.detector(tenant, request.detector.name)
@@ -82,21 +85,21 @@ class OwnDetectorServicer(_Shared, own_pb2_grpc.OwnDetectorServiceServicer):
         if said != _definition(request.detector):
             document, said = await self._put(tenant, request.detector, expected=document.revision)
             self._tell(document, DETECTOR, "updated")
-        return pb.UpdateOwnDetectorResponse(detector=_detector(document, said))
+        return own_pb.UpdateOwnDetectorResponse(detector=_detector(document, said))
 
     async def DeleteOwnDetector(
-        self, request: pb.DeleteOwnDetectorRequest, context: Any
-    ) -> pb.DeleteOwnDetectorResponse:
+        self, request: own_pb.DeleteOwnDetectorRequest, context: Any
+    ) -> own_pb.DeleteOwnDetectorResponse:
         """See the proto."""
         tenant = rpc.tenant(request.tenant)
         document, _ = await self._own.detector(tenant, request.name)
         self._spare(tenant, request.name, lambda a: a.detectors)
         await self._own.delete(tenant, DETECTOR, request.name, expected=request.revision, actor=_actor())
         self._tell(document, DETECTOR, "deleted")
-        return pb.DeleteOwnDetectorResponse()
+        return own_pb.DeleteOwnDetectorResponse()
 
     async def _put(
-        self, tenant: TenantId, detector: pb.OwnDetector, *, expected: int
+        self, tenant: TenantId, detector: own_pb.OwnDetector, *, expected: int
     ) -> tuple[Document, dict[str, Any]]:
         definition = _definition(detector)
         await self._pool.run(tenant, lambda: _checked(detector.name, definition))
@@ -104,7 +107,7 @@ class OwnDetectorServicer(_Shared, own_pb2_grpc.OwnDetectorServiceServicer):
         return document, definition
 
 
-class DataSetServicer(_Shared, own_pb2_grpc.DataSetServiceServicer):
+class DataSetServicer(_Shared, dataset_pb2_grpc.DataSetServiceServicer):
     """Serves a tenant's sets of rows and fingerprints."""
 
     async def CreateSet(self, request: pb.CreateSetRequest, context: Any) -> pb.CreateSetResponse:
@@ -222,7 +225,7 @@ class DataSetServicer(_Shared, own_pb2_grpc.DataSetServiceServicer):
         raise AssertionError("unreachable")
 
 
-def _definition(detector: pb.OwnDetector) -> dict[str, Any]:
+def _definition(detector: own_pb.OwnDetector) -> dict[str, Any]:
     about = detector.about[:_MAX_ABOUT]
     if detector.WhichOneof("rule") == "words":
         words = [[w.word, w.weight or 1] for w in detector.words.words]
@@ -251,8 +254,8 @@ def _checked(name: str, definition: Mapping[str, Any]) -> None:
         raise InvalidInput(str(error), field="detector") from error
 
 
-def _detector(document: Document, said: Mapping[str, Any]) -> pb.OwnDetector:
-    detector = pb.OwnDetector(
+def _detector(document: Document, said: Mapping[str, Any]) -> own_pb.OwnDetector:
+    detector = own_pb.OwnDetector(
         name=document.key, about=said.get("about", ""), revision=document.revision, actor=document.actor
     )
     detector.updated_at.FromDatetime(document.at)

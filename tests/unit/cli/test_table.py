@@ -65,7 +65,8 @@ def test_nouns_and_verbs_of_the_contract_are_there() -> None:
     assert verbs["access"] >= {"request", "list", "approve", "refuse", "revoke", "sod-report"}
     assert verbs["policy"] >= {"get", "apply", "check", "history", "rollback", "trace", "shadow-report"}
     assert verbs["policy"] >= {"lint", "replay-why"}
-    assert verbs["detector"] == {"list", "test"}
+    assert verbs["detector"] == {"list", "test", "create", "get", "update", "delete"}
+    assert verbs["dataset"] == {"list", "get", "create", "delete", "upload", "add", "remove"}
     assert verbs["hold"] >= {"list", "show", "release", "delete", "return", "forward", "seal", "cancel"}
     assert (verbs["mail"], verbs["queue"]) == ({"status", "why"}, {"list", "retry", "fail"})
 

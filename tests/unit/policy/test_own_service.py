@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 from letterlock.mail.v1 import mail_pb2
+from letterlock.policy.v1 import dataset_pb2 as pb
 from letterlock.policy.v1 import detector_pb2, policy_pb2
-from letterlock.policy.v1 import own_pb2 as pb
+from letterlock.policy.v1 import owndetector_pb2 as own_pb
 
 from services.common import rpc
 from services.common.auth import Principal
@@ -36,13 +37,15 @@ from services.policy.shadow import ShadowTally
 from tests.unit.policy.builders import mail
 from tests.unit.policy.test_own import COLUMNS, CONTRACT, PEOPLE
 
-PROJECT = pb.OwnDetector(
-    name="project", about="our projects", patterns=pb.PatternRule(patterns=["PRJ-[0-9]{4}"], context=["project"])
+PROJECT = own_pb.OwnDetector(
+    name="project", about="our projects", patterns=own_pb.PatternRule(patterns=["PRJ-[0-9]{4}"], context=["project"])
 )
-_FILLED = pb.PatternRule(patterns=PROJECT.patterns.patterns, context=PROJECT.patterns.context, threshold=1)
-CV = pb.OwnDetector(
+_FILLED = own_pb.PatternRule(patterns=PROJECT.patterns.patterns, context=PROJECT.patterns.context, threshold=1)
+CV = own_pb.OwnDetector(
     name="cv",
-    words=pb.WordRule(words=[pb.WeightedWord(word="resume", weight=3), pb.WeightedWord(word="學歷")], threshold=4),
+    words=own_pb.WordRule(
+        words=[own_pb.WeightedWord(word="resume", weight=3), own_pb.WeightedWord(word="學歷")], threshold=4
+    ),
 )
 
 
@@ -148,21 +151,21 @@ async def house() -> AsyncIterator[House]:
 
 async def test_a_detector_is_made_read_changed_and_removed(house: House) -> None:
     """Each change is a revision; what the policy asks for stays."""
-    made = (await house.call("CreateOwnDetector", pb.CreateOwnDetectorRequest(detector=PROJECT))).detector
+    made = (await house.call("CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=PROJECT))).detector
     assert (made.revision, made.actor, made.patterns) == (1, "admin@acme.example", _FILLED)
     with pytest.raises(AlreadyExists):
-        await house.call("CreateOwnDetector", pb.CreateOwnDetectorRequest(detector=PROJECT))
-    await house.call("CreateOwnDetector", pb.CreateOwnDetectorRequest(detector=CV))
+        await house.call("CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=PROJECT))
+    await house.call("CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=CV))
     await house.applied("{detector: {name: project, confidence: low}}")
     with pytest.raises(Rejected, match="in use"):
-        await house.call("DeleteOwnDetector", pb.DeleteOwnDetectorRequest(name="project"))
-    await house.call("DeleteOwnDetector", pb.DeleteOwnDetectorRequest(name="cv"))
+        await house.call("DeleteOwnDetector", own_pb.DeleteOwnDetectorRequest(name="project"))
+    await house.call("DeleteOwnDetector", own_pb.DeleteOwnDetectorRequest(name="cv"))
     with pytest.raises(NotFound):
-        await house.call("GetOwnDetector", pb.GetOwnDetectorRequest(name="cv"))
-    same = pb.UpdateOwnDetectorRequest(detector=PROJECT)
+        await house.call("GetOwnDetector", own_pb.GetOwnDetectorRequest(name="cv"))
+    same = own_pb.UpdateOwnDetectorRequest(detector=PROJECT)
     assert (await house.call("UpdateOwnDetector", same)).detector.revision == 1
     with pytest.raises(Conflict):
-        await house.call("UpdateOwnDetector", pb.UpdateOwnDetectorRequest(detector=PROJECT, revision=7))
+        await house.call("UpdateOwnDetector", own_pb.UpdateOwnDetectorRequest(detector=PROJECT, revision=7))
     listed = (await house.call("ListDetectors", detector_pb2.ListDetectorsRequest(page_size=100))).detectors
     assert [(d.name, d.about) for d in listed if d.family == "own"] == [("project", "our projects")]
 
@@ -170,29 +173,32 @@ async def test_a_detector_is_made_read_changed_and_removed(house: House) -> None
 @pytest.mark.parametrize(
     ("detector", "reason"),
     [
-        (pb.OwnDetector(name="x1", patterns=pb.PatternRule(patterns=["a", "(?<=b)c"])), "pattern 2"),
-        (pb.OwnDetector(name="x1", patterns=pb.PatternRule(patterns=["a*"])), "pattern 1"),
-        (pb.OwnDetector(name="payment_card", patterns=pb.PatternRule(patterns=["a"])), "built-in"),
-        (pb.OwnDetector(name="X 1", patterns=pb.PatternRule(patterns=["a"])), "begins with a letter"),
-        (pb.OwnDetector(name="x1"), "patterns or words"),
-        (pb.OwnDetector(name="x1", words=pb.WordRule(words=[pb.WeightedWord(word="a")], threshold=2)), "never be met"),
-        (pb.OwnDetector(name="x1", patterns=pb.PatternRule(patterns=["a"], threshold=-1)), "threshold"),
+        (own_pb.OwnDetector(name="x1", patterns=own_pb.PatternRule(patterns=["a", "(?<=b)c"])), "pattern 2"),
+        (own_pb.OwnDetector(name="x1", patterns=own_pb.PatternRule(patterns=["a*"])), "pattern 1"),
+        (own_pb.OwnDetector(name="payment_card", patterns=own_pb.PatternRule(patterns=["a"])), "built-in"),
+        (own_pb.OwnDetector(name="X 1", patterns=own_pb.PatternRule(patterns=["a"])), "begins with a letter"),
+        (own_pb.OwnDetector(name="x1"), "patterns or words"),
+        (
+            own_pb.OwnDetector(name="x1", words=own_pb.WordRule(words=[own_pb.WeightedWord(word="a")], threshold=2)),
+            "never be met",
+        ),
+        (own_pb.OwnDetector(name="x1", patterns=own_pb.PatternRule(patterns=["a"], threshold=-1)), "threshold"),
     ],
 )
-async def test_what_cannot_be_looked_for_is_refused(house: House, detector: pb.OwnDetector, reason: str) -> None:
+async def test_what_cannot_be_looked_for_is_refused(house: House, detector: own_pb.OwnDetector, reason: str) -> None:
     """Nothing is kept of it."""
     with pytest.raises(InvalidInput, match=reason):
-        await house.call("CreateOwnDetector", pb.CreateOwnDetectorRequest(detector=detector))
+        await house.call("CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=detector))
     assert not any("/own/" in key for key in house.objects.objects)
 
 
 async def test_all_of_a_tenant_s_patterns_and_words_are_bounded(house: House) -> None:
     """Together, not one by one; the other tenant has its own."""
-    many = pb.PatternRule(patterns=[f"own{i}" for i in range(600)])
+    many = own_pb.PatternRule(patterns=[f"own{i}" for i in range(600)])
     await house.call(
-        "CreateOwnDetector", pb.CreateOwnDetectorRequest(detector=pb.OwnDetector(name="d1", patterns=many))
+        "CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=own_pb.OwnDetector(name="d1", patterns=many))
     )
-    second = pb.CreateOwnDetectorRequest(detector=pb.OwnDetector(name="d2", patterns=many))
+    second = own_pb.CreateOwnDetectorRequest(detector=own_pb.OwnDetector(name="d2", patterns=many))
     with pytest.raises(InvalidInput, match="1,000 patterns"):
         await house.call("CreateOwnDetector", second)
     await house.call("CreateOwnDetector", second, tenant=house.other)
@@ -200,20 +206,20 @@ async def test_all_of_a_tenant_s_patterns_and_words_are_bounded(house: House) ->
 
 async def test_changes_are_live_on_every_node(house: House) -> None:
     """Without another revision of the policy."""
-    await house.call("CreateOwnDetector", pb.CreateOwnDetectorRequest(detector=PROJECT))
+    await house.call("CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=PROJECT))
     await house.applied("{detector: {name: project}}")
     for node in (house.here, house.there):
         assert await house.decides("the project PRJ-1234", node)
         assert not await house.decides("the project TSK-1234", node)
-    changed = pb.OwnDetector(name="project", patterns=pb.PatternRule(patterns=["TSK-[0-9]{4}"]))
-    await house.call("UpdateOwnDetector", pb.UpdateOwnDetectorRequest(detector=changed), node=house.there)
+    changed = own_pb.OwnDetector(name="project", patterns=own_pb.PatternRule(patterns=["TSK-[0-9]{4}"]))
+    await house.call("UpdateOwnDetector", own_pb.UpdateOwnDetectorRequest(detector=changed), node=house.there)
     for node in (house.here, house.there):
         await eventually(lambda n=node: house.decides("the project TSK-1234", n))  # type: ignore[misc]
 
 
 async def test_a_node_that_cannot_read_the_content_decides_nothing(house: House) -> None:
     """It is busy, so the mail waits; it is never taken for one without finds. Then it recovers."""
-    await house.call("CreateOwnDetector", pb.CreateOwnDetectorRequest(detector=PROJECT))
+    await house.call("CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=PROJECT))
     await house.applied("{detector: {name: project}}")
     fresh = Node(house.here.control, house.objects, FakeKeys())
     with pytest.raises(Unavailable):
@@ -226,13 +232,13 @@ async def test_a_node_that_cannot_read_the_content_decides_nothing(house: House)
 
 async def test_names_of_another_tenant_are_unknown(house: House) -> None:
     """Refused in its policy, not found in its calls."""
-    await house.call("CreateOwnDetector", pb.CreateOwnDetectorRequest(detector=PROJECT))
+    await house.call("CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=PROJECT))
     await house.call("CreateSet", pb.CreateSetRequest(name="customers", kind=pb.SET_KIND_EXACT_DATA))
     for when in ("{detector: {name: project}}", "{exact_data: {set: customers}}", "{fingerprint: {set: customers}}"):
         with pytest.raises(Refused, match=r"line 3.*unknown"):
             await house.call("Apply", policy_pb2.ApplyRequest(document=asks(when)), tenant=house.other)
     with pytest.raises(NotFound):
-        await house.call("GetOwnDetector", pb.GetOwnDetectorRequest(name="project"), tenant=house.other)
+        await house.call("GetOwnDetector", own_pb.GetOwnDetectorRequest(name="project"), tenant=house.other)
     with pytest.raises(NotFound):
         await house.call("GetSet", pb.GetSetRequest(name="customers"), tenant=house.other)
     assert not (await house.call("ListSets", pb.ListSetsRequest(), tenant=house.other)).sets
@@ -243,7 +249,7 @@ async def test_names_of_another_tenant_are_unknown(house: House) -> None:
 
 async def test_own_detectors_can_be_tried(house: House) -> None:
     """By name, and with all of them."""
-    await house.call("CreateOwnDetector", pb.CreateOwnDetectorRequest(detector=PROJECT))
+    await house.call("CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=PROJECT))
     for names in (["project"], []):
         request = detector_pb2.TestDetectorsRequest(text="project PRJ-1234", detectors=names)
         hits = (await house.call("TestDetectors", request)).hits
@@ -342,7 +348,7 @@ async def test_a_deleted_set_leaves_no_digest(house: House) -> None:
 
 async def test_a_certificate_with_own_detectors_can_be_replayed(house: House) -> None:
     """From the truths that were kept, without the mail and without the set."""
-    await house.call("CreateOwnDetector", pb.CreateOwnDetectorRequest(detector=PROJECT))
+    await house.call("CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=PROJECT))
     await house.applied("{detector: {name: project}}")
     traced = await house.call("Trace", policy_pb2.TraceRequest(mail=mail("project PRJ-1234")))
     answer = await house.call("ReplayWhy", policy_pb2.ReplayWhyRequest(decision=traced.decision))
