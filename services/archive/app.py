@@ -14,6 +14,7 @@ from services.archive.adapters.opensearch import OpenSearchIndex
 from services.archive.config import ArchiveConfig
 from services.archive.coverage import Coverage
 from services.archive.index import IndexFeed
+from services.archive.keeping import keeping
 from services.archive.look import Look
 from services.archive.record import CONSUMERS, Recorder, taking
 from services.archive.searching import searching
@@ -79,7 +80,9 @@ async def build(ctx: Context) -> AsyncIterator[None]:
             await stack.enter_async_context(ctx.bus.consume(consumer, take, concurrency=config.concurrency))
         await stack.enter_async_context(ctx.bus.serve(fates.SUBJECT, fates.answering(look)))
         content = searching(ctx, reader, facts, public, identities, tenants, sweeper.planted)
-        sweeper.content = (await stack.enter_async_context(content)).complete
+        indexed = await stack.enter_async_context(content)
+        ingest = await stack.enter_async_context(keeping(ctx, public, identities, trusted, tenants))
+        sweeper.content = lambda tenant, day: indexed.complete(tenant, day) and ingest.complete(tenant, day)
         sweeping = asyncio.create_task(sweeper.run(tenants))
         stack.push_async_callback(_cancel, sweeping)
         yield

@@ -34,6 +34,9 @@ class ArchiveConfig:
         timedelta(milliseconds=250), "Longest wait of a mail's content for others to be indexed with"
     )
     content_threads: int = setting(2, "Threads that read mails for the content index")
+    ingest_every: timedelta = setting(
+        timedelta(minutes=10), "How often it is looked for days that are over and not sealed into the ingest log"
+    )
     most_results: int = setting(100_000, "Most mails that one search may find; more is an error that says so")
     looks_per_hour: int = setting(600, "Searches and opened mails an hour, per grant and per person; 0: no limit")
     exports_per_hour: int = setting(100_000, "Exported mails an hour, per grant and per person; 0: no limit")

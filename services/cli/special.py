@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from services.cli import access, archive, audit, holds, own, views, world
+from services.cli import access, archive, audit, holds, keep, own, views, world
 from services.cli.command import Command, Usage
 from services.cli.plain import plain
 from services.cli.request import contents, fill
@@ -166,4 +166,5 @@ RUN: dict[str, Callable[[Session, Command, Mapping[str, Any]], Result]] = {
     "version": version,
     **archive.RUN,
     **own.RUN,
+    **keep.RUN,
 }

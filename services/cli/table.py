@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.cli import access, archive, holds, own, passwords, views
+from services.cli import access, archive, holds, keep, own, passwords, views
 from services.cli.command import Argument, Command
 
 
@@ -259,8 +259,8 @@ SYSTEM = (
 )  # fmt: skip
 
 COMMANDS = (
-    *DIRECTORY, *POLICY, *DETECTORS, *own.ROWS,
-    *MAIL, *holds.ROWS, *passwords.ROWS, *archive.ROWS, *access.ROWS, *AUDIT, *SYSTEM
+    *DIRECTORY, *POLICY, *DETECTORS, *own.ROWS, *MAIL, *holds.ROWS, *passwords.ROWS, *archive.ROWS, *keep.ROWS,
+    *access.ROWS, *AUDIT, *SYSTEM,
 )  # fmt: skip
 
 NOUNS = {

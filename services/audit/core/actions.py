@@ -17,7 +17,10 @@ WRITERS: Mapping[str, frozenset[str]] = {
         }
     ),
     "archive": frozenset(
-        {"archive.searched", "archive.opened", "archive.exported", "archive.disposed", "retention.changed"}
+        {
+            "archive.searched", "archive.opened", "archive.exported", "archive.disposed", "retention.changed",
+            "ingest.sealed",
+        }
     ),
     "quarantine": frozenset({"hold.viewed", "hold.decided"}),
     "encryption": frozenset({"password.viewed", "password.changed", "key.rotated", "key.destroyed"}),

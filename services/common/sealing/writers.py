@@ -22,14 +22,16 @@ from services.common.components import TrustConfig
 from services.common.config import Settings
 from services.common.errors import Corrupt, InvalidInput, Unavailable
 
-type Kind = Literal["mail", "system", "decision", "content", "secret", "public_key", "checkpoint"]
-"""mail and system mail are told apart by the envelope's origin; `secret` is a system mail that is never archived."""
+type Kind = Literal["mail", "system", "decision", "content", "secret", "public_key", "checkpoint", "ingest"]
+"""mail and system mail are told apart by the envelope's origin; `secret` is a system mail that is never archived;
+`ingest` a note of the ingest log."""
 
 GRANTS: Mapping[str, tuple[Kind, ...]] = {
     "ingress": ("mail",),
     "policy": ("decision",),
     "delivery": ("system", "content"),
     "quarantine": ("system",),
+    "archive": ("ingest",),
     "audit": ("checkpoint",),
     "encryption": ("public_key", "system", "content", "secret"),
 }

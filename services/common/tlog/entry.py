@@ -26,7 +26,7 @@ ACTIONS = frozenset(
         "case.created", "case.closed", "access.requested", "access.approved", "access.refused", "access.revoked",
         "archive.searched", "archive.opened", "archive.exported", "archive.disposed", "hold.viewed", "hold.decided",
         "password.viewed", "password.changed", "policy.applied", "directory.changed", "key.rotated", "key.destroyed",
-        "retention.changed", "consent.given", "rpc.refused", "login",
+        "retention.changed", "consent.given", "rpc.refused", "login", "ingest.sealed",
     }
 )  # fmt: skip
 """What an entry may be about."""
