@@ -9,7 +9,8 @@ import pytest
 
 from services.policy.core.detectors import CONFIDENCES, Detector, Shape
 from services.policy.core.detectors import scanner as scanning
-from services.policy.core.detectors.payment_card import PAYMENT_CARD, find, luhn
+from services.policy.core.detectors.checks import luhn
+from services.policy.core.detectors.payment_card import PAYMENT_CARD, find
 from services.policy.core.detectors.scanner import Scanner
 from services.policy.core.detectors.table import DETECTORS, FAMILIES
 from services.policy.core.text import normalise

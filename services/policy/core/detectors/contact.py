@@ -7,7 +7,7 @@ from services.policy.core.detectors.checks import not_one_digit
 
 
 def _telephone(value: str) -> bool:
-    digits = "".join(c for c in value if c.isdigit())
+    digits = value if value.isdigit() else "".join(c for c in value if c.isdigit())
     return 7 <= len(digits) <= 15 and not_one_digit(digits)
 
 
