@@ -22,7 +22,7 @@ from services.policy.core.own.patterns import MAX_HITS, check, pattern_detector,
 from services.policy.core.own.prints import BadPrints, Prints
 from services.policy.core.own.prints import load as load_prints
 from services.policy.core.own.rows import BadRows, Rows, digested, load, merged
-from services.policy.core.own.units import joined, units
+from services.policy.core.own.units import fold, joined, placed, units
 from services.policy.core.own.words import word_detector
 from services.policy.core.rules import Policy
 from services.policy.core.text import normalise
@@ -276,9 +276,12 @@ def test_fingerprints_hold_no_word() -> None:
 def test_units_stand_where_they_say(text: str) -> None:
     """In order, inside of the text, never empty."""
     plain, last = normalise(text), 0
-    for unit in units(plain):
-        assert last <= unit.start < unit.end <= len(plain)
-        last = unit.end
+    for unit, start in zip(*placed(plain), strict=True):
+        assert last <= start
+        assert fold(plain)[start : start + len(unit)] == unit
+        last = start + len(unit)
+    assert placed(plain)[0] == units(plain)
+    assert len(fold(plain)) == len(plain)
 
 
 # --- rules ---------------------------------------------------------------------------------------------------------

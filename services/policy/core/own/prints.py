@@ -7,22 +7,23 @@ document that the text holds, within 0.07 for a sketch of 200. No word can be re
 
 from __future__ import annotations
 
+import array
 import hmac
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from services.policy.core.own import Budget
-from services.policy.core.own.units import Unit, units
+from services.policy.core.own.units import alone, units
 
 MAX_DOCUMENTS = 2000
 SKETCH = 200
 LEAST = 20
 """Shingles that a document needs to be told apart."""
 _WEIGHT = 8
-_MAX_SHINGLES = 1_000_000
+_PRIME = (1 << 61) - 1
 _MAGIC = b"LLPRINTS1\n"
 
 
@@ -48,8 +49,8 @@ class Prints:
     def best(self, text: str, budget: Budget) -> tuple[float, str]:
         """The largest share of a document that a normalised text holds, and which; (0, "") for nothing."""
         counts: Counter[int] = Counter()
-        for one in _hashes(text, self.key, budget):
-            counts.update(self._owners.get(one, ()))
+        for one in _hashes(text, self.key, budget, self._owners):
+            counts.update(self._owners[one])
         names, sketches = list(self.documents), list(self.documents.values())
         shares = [(count / len(sketches[n]), names[n]) for n, count in counts.items()]
         return max(shares, default=(0.0, ""))
@@ -89,26 +90,37 @@ def load(file: bytes, key: bytes) -> Prints:
         raise BadPrints("not a file of fingerprints") from error
 
 
-def _hashes(text: str, key: bytes, budget: Budget) -> set[int]:
+def _hashes(text: str, key: bytes, budget: Budget, among: Container[int] | None = None) -> set[int]:
+    """The shingles of a text, or those of them that are `among` some."""
     found: set[int] = set()
     budget.spend(read=len(text))
-    parts = list(units(text))
-    for shingle in _shingles(parts):
-        budget.spend(probes=1)
-        found.add(int.from_bytes(hmac.digest(key, shingle.encode("utf-8", "surrogatepass"), "sha256")[:8]))
-        if len(found) >= _MAX_SHINGLES:
-            break
-    return found
-
-
-def _shingles(parts: Sequence[Unit]) -> Iterator[str]:
-    weights = [1 if p.alone else 2 for p in parts]
-    end, weight = 0, 0
-    for start in range(len(parts)):
-        while end < len(parts) and weight < _WEIGHT:
+    parts = units(text)
+    # One HMAC for each different unit; a shingle is a polynomial of them, with a secret base, modulo a prime.
+    known = {unit: _number(key, unit) for unit in set(parts)}
+    weigh = {unit: 1 if alone(unit) else 2 for unit in known}
+    budget.spend(probes=len(known) + len(parts) // 8)
+    base = _number(key, "")
+    powers = [1]
+    for _ in range(_WEIGHT):
+        powers.append(powers[-1] * base % _PRIME)
+    sums = array.array("Q", [0])
+    for unit in parts:
+        sums.append((sums[-1] * base + known[unit]) % _PRIME)
+    weights = [weigh[unit] for unit in parts]
+    end, weight, number = 0, 0, len(parts)
+    for start in range(number):
+        while end < number and weight < _WEIGHT:
             weight += weights[end]
             end += 1
         if weight < _WEIGHT:
-            return
-        yield " ".join(p.text for p in parts[start:end])
+            break
+        one = (sums[end] - sums[start] * powers[end - start]) % _PRIME
+        if among is None or one in among:
+            found.add(one)
         weight -= weights[start]
+    return found
+
+
+def _number(key: bytes, unit: str) -> int:
+    mac = hmac.digest(key, unit.encode("utf-8", "surrogatepass"), "sha256")
+    return int.from_bytes(mac[:8]) % _PRIME

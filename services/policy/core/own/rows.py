@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from services.policy.core.own import Budget
-from services.policy.core.own.units import Unit, joined, units
+from services.policy.core.own.units import joined, placed
 
 MAX_ROWS, MAX_COLUMNS, MAX_CELLS = 1_000_000, 8, 5_000_000
 MAX_CELL = 64
@@ -56,18 +56,18 @@ class Rows:
 
     def find(self, text: str, budget: Budget) -> list[Found]:
         """The rows in a normalised text, the best of each primary cell found."""
-        parts = list(units(text))
+        parts, starts = placed(text)
         budget.spend(read=len(text))
         found: list[Found] = []
         others: list[frozenset[int]] | None = None
-        for value, first, last, digest in self._digests(0, parts, budget):
+        for value, first, last, digest in self._digests(0, parts, starts, budget):
             primary = self.cells[0]
             at = bisect_left(primary, digest)
             if at == len(primary) or primary[at] != digest:
                 continue
             if others is None:
                 others = [
-                    frozenset(d for _, _, _, d in self._digests(column, parts, budget))
+                    frozenset(d for _, _, _, d in self._digests(column, parts, starts, budget))
                     for column in range(1, len(self.columns))
                 ]
             best = 1
@@ -76,25 +76,36 @@ class Rows:
                     break
                 budget.spend(probes=1)
                 best = max(best, 1 + sum(c[row] in known for c, known in zip(self.cells[1:], others, strict=True)))
-            found.append(Found(best, first.start, last.end, value))
+            found.append(Found(best, first, last, value))
         return found
 
-    def _digests(self, column: int, parts: Sequence[Unit], budget: Budget) -> Iterator[tuple[str, Unit, Unit, int]]:
-        """Every run of units that is as long as a cell of the column is, once, with its digest."""
+    def _digests(
+        self, column: int, parts: Sequence[str], starts: Sequence[int], budget: Budget
+    ) -> Iterator[tuple[str, int, int, int]]:
+        """Every run of units that is as long as a cell of the column is, once: value, start, end, digest."""
         lengths, seen = self.lengths[column], set[str]()
-        for place, first in enumerate(parts):
-            mask = lengths[_kind(first.text)]
+        # Most runs are too long or too short: nothing is joined before its length is one that there is.
+        for place, unit in enumerate(parts):
+            mask = lengths[_kind(unit)]
             if not mask:
                 continue
-            longest, value = mask.bit_length() - 1, ""
-            for last in range(place, min(place + longest, len(parts))):
-                value += parts[last].text
-                if len(value) > longest:
+            longest, length, last = mask.bit_length() - 1, len(unit), place
+            while length <= longest:
+                last += 1
+                if mask >> length & 1:
+                    value = "".join(parts[place:last]) if last > place + 1 else unit
+                    if value not in seen:
+                        seen.add(value)
+                        budget.spend(probes=1)
+                        yield (
+                            value,
+                            starts[place],
+                            starts[last - 1] + len(parts[last - 1]),
+                            _digest(self.key, column, value),
+                        )
+                if last == len(parts):
                     break
-                if mask >> len(value) & 1 and value not in seen:
-                    seen.add(value)
-                    budget.spend(probes=1)
-                    yield value, first, parts[last], _digest(self.key, column, value)
+                length += len(parts[last])
 
 
 def digested(columns: Sequence[str], rows: Iterable[Sequence[str]], key: bytes, *, line: int = 2) -> bytes:
