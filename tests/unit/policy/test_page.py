@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.policy.adapters.cel import compile_expression
+from services.policy.core.detectors.table import DETECTORS
 from services.policy.core.document import parse
 from services.policy.core.filters import FIELDS
 from services.policy.core.known import Known
@@ -20,7 +21,7 @@ DOCUMENTS = [d for d in re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
 def test_document_of_the_page_can_be_applied(document: str) -> None:
     """Nothing to correct, and nothing doubtful."""
-    checked = parse(document, Known(filters=frozenset(FIELDS), compile=compile_expression))
+    checked = parse(document, Known(filters=frozenset(FIELDS), detectors=frozenset({*DETECTORS, "project"}), compile=compile_expression))
     assert checked.policy is not None, [str(m) for m in checked.mistakes]
     assert lint(checked.policy) == ()
 
