@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import re
+from collections.abc import Callable
 
 import hyperscan
 import pytest
 import re2
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from letterlock.mail.v1 import mail_pb2
 
+from services.common.ids import MailId, TenantId
 from services.policy.core.detectors.engine import Database
 from services.policy.core.detectors.scanner import Scanner
 from services.policy.core.detectors.table import DETECTORS
 from services.policy.core.document import parse
 from services.policy.core.evaluate import Match, evaluate
+from services.policy.core.extract import Limits
 from services.policy.core.known import Known
-from services.policy.core.message import Attachment, Message
+from services.policy.core.message import Attachment, Direction, Message
 from services.policy.core.own import MAX_PROBES, Budget, Own, OwnBudgetSpent, OwnDetector, asked
 from services.policy.core.own.patterns import MAX_HITS, check, pattern_detector, screen
 from services.policy.core.own.prints import BadPrints, Prints
@@ -25,8 +31,12 @@ from services.policy.core.own.rows import BadRows, Rows, digested, load, merged
 from services.policy.core.own.units import fold, joined, placed, units
 from services.policy.core.own.words import word_detector
 from services.policy.core.rules import Policy
+from services.policy.core.scanning import scanner_of
 from services.policy.core.text import normalise
-from tests.unit.policy.builders import transaction
+from services.policy.decide import Bounds, Decider
+from services.policy.pool import FairPool
+from services.policy.ports import InForce
+from tests.unit.policy.builders import mail, transaction
 
 KEY = bytes(range(32))
 PEOPLE = [
@@ -422,3 +432,100 @@ def test_finds_digests_and_words_are_bounded() -> None:
     spent.probes = MAX_PROBES
     with pytest.raises(OwnBudgetSpent):
         table().find("B999999999", spent)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(st.text("abAB王é1 ", min_size=1, max_size=4), min_size=1, max_size=6),
+    st.text("abAB王é1 -", max_size=30),
+)
+def test_words_are_those_that_a_reader_finds(words: list[str], text: str) -> None:
+    """One by one, with the edges of Latin words looked at, as many weigh as the automaton says."""
+    plain = normalise(text)
+    folded = {fold(normalise(w)).strip() for w in words} - {""}
+    assume(folded)
+    detector = word_detector("w", [(w, 1) for w in folded], threshold=1)
+    latin = "[0-9a-z]"
+    expected = {
+        w for w in folded
+        if re.search((f"(?<!{latin})" if re.match(latin, w) else "") + re.escape(w) + (f"(?!{latin})" if re.search(latin + r"\Z", w) else ""),
+                     fold(plain))
+    }  # fmt: skip
+    found = detector.find([plain], (), Budget())
+    # It stops looking once it is sure twice over.
+    assert bool(found) == bool(expected)
+    if len(expected) <= 1:
+        assert [h.masked for _, h in found] == [f"{len(expected)} words, weight {len(expected)}"] * bool(expected)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.text("AB12王é-", min_size=6, max_size=12), st.text("xyz9明 ", max_size=6)), min_size=1, max_size=5
+    ),
+    st.sampled_from([" ", "-", "\n", "。", " / "]),
+)
+def test_every_registered_row_is_found(rows: list[tuple[str, str]], between: str) -> None:
+    """Whatever its cells are, written one after the other."""
+    assume(all(len(joined(a)) >= 4 for a, _ in rows))
+    made = table([list(r) for r in rows], ["a", "b"])
+    for first, second in rows:
+        found = made.find(normalise(f"x{between}{first}{between}{second}{between}y"), Budget())
+        assert max(f.columns for f in found) >= 1 + bool(joined(second))
+
+
+class _Counting(FairPool):
+    """Counts who is decided in threads."""
+
+    def __init__(self) -> None:
+        super().__init__(2, waiting=20, waiting_per_tenant=20)
+        self.jobs: list[TenantId] = []
+
+    async def run[T](self, tenant: TenantId, work: Callable[[], T]) -> T:
+        """Count, then run."""
+        self.jobs.append(tenant)
+        return await super().run(tenant, work)
+
+
+class _Two:
+    """A tenant with a thousand nasty patterns, and one with a word."""
+
+    def __init__(self) -> None:
+        self.nasty, self.calm = TenantId.new(), TenantId.new()
+        slow = pattern_detector("project", [f"[a-z ]{{1,{i % 90 + 10}}}x?" for i in range(1000)])
+        heavy = InForce(document("{detector: {name: project}}"), 1, own(detectors={"project": slow}))
+        scanner_of(heavy.policy, heavy.own)
+        light = InForce(document("{subject: {contains: hello}}"), 1)
+        self._by = {self.nasty: heavy, self.calm: light}
+
+    def current(self, tenant: TenantId) -> InForce:
+        """The tenant's."""
+        return self._by[tenant]
+
+    def group(self, tenant: TenantId, name: str) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def direction_of(self, tenant: TenantId, address: str, *, from_stranger: bool) -> Direction:
+        """Out."""
+        return "outbound"
+
+
+async def test_a_tenant_with_nasty_patterns_never_has_the_event_loop() -> None:
+    """Its mails are judged in threads, of which it has not all; the other tenant's small mails are judged at once."""
+    two, pool = _Two(), _Counting()
+    decider = Decider(two, pool, Bounds(Limits(), 1 << 16))
+
+    async def decide(tenant: TenantId) -> mail_pb2.Decision:
+        raw = mail("some words of text " * 300)
+        envelope = mail_pb2.Envelope(tenant=tenant, mail_id=MailId.new(), sender="a@acme.example", size=len(raw))
+        envelope.recipients.add(address="b@world.example", direction=mail_pb2.DIRECTION_OUTBOUND)
+        return await decider(envelope, raw, queued=False, timeout=60)
+
+    busy = [asyncio.create_task(decide(two.nasty)) for _ in range(3)]
+    await asyncio.sleep(0)
+    calm = [await decide(two.calm) for _ in range(20)]
+    await asyncio.gather(*busy)
+    assert all(d.legs for d in calm)
+    assert pool.jobs == [two.nasty] * 3
+    pool.close()
