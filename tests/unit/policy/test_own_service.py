@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from letterlock.mail.v1 import mail_pb2
@@ -16,6 +16,7 @@ from letterlock.policy.v1 import detector_pb2, policy_pb2
 from letterlock.policy.v1 import owndetector_pb2 as own_pb
 
 from services.common import rpc
+from services.common.audit_entries import AuditEntry, AuditTrail
 from services.common.auth import Principal
 from services.common.control import Control
 from services.common.errors import AlreadyExists, Conflict, Corrupt, InvalidInput, NotFound, Rejected, Unavailable
@@ -353,3 +354,32 @@ async def test_a_certificate_with_own_detectors_can_be_replayed(house: House) ->
     traced = await house.call("Trace", policy_pb2.TraceRequest(mail=mail("project PRJ-1234")))
     answer = await house.call("ReplayWhy", policy_pb2.ReplayWhyRequest(decision=traced.decision))
     assert answer.same, answer.differences
+
+
+class _Trail:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.entries: list[AuditEntry] = []
+
+    def record(self, entry: AuditEntry) -> None:
+        """Keep it."""
+        self.entries.append(entry)
+
+
+async def test_what_changes_a_policy_is_told_to_the_audit_log(house: House) -> None:
+    """Who, which revision; never what it says."""
+    trail = _Trail()
+    revisions = Revisions(house.here.control, cached=10, own=house.here.own, trail=cast(AuditTrail, trail))
+    await revisions.apply(house.acme, asks("{tls: false}"), expected=None, note="first", actor="admin@acme.example")
+    await revisions.apply(house.acme, asks("{tls: false}"), expected=None, note="again", actor="admin@acme.example")
+    service = OwnDetectorServicer(
+        house.here.own, revisions, house.here.pool, InProcessExtractor(), cast(AuditTrail, trail)
+    )
+    house.here.services = (service, *house.here.services[1:])
+    await house.call("CreateOwnDetector", own_pb.CreateOwnDetectorRequest(detector=PROJECT))
+    assert [(e.tenant, e.action, e.actor) for e in trail.entries] == [
+        (house.acme, "policy.applied", "admin@acme.example")
+    ] * 2
+    assert trail.entries[0].detail == {"revision": 1, "note": "first"}
+    assert trail.entries[1].detail == {"detector": "project", "change": "created", "revision": 1}
