@@ -4,7 +4,7 @@
 |---|---|---|
 | `case` | case id | `{name, state, created_at, created_by, closed_at, closed_by, request}` |
 | `access-request` | request id | `grants.Request.plain()` and `{state, needed, grant_id, request_key, decided_by}` |
-| `access-intent` | `<request>.<address>` | `{at}`: when an approval was first told to the log, so that telling it again is no second one |
+| `access-intent` | `<request>.<address>` | `{at}`: when an approval was first told; telling it again is no second one |
 | `access-approval` | `<request>.<address>` | `grants.Approval.plain()` |
 | `grant` | grant id | `grants.Grant.plain()`; a later revision revokes |
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -269,10 +270,8 @@ class Access:
             return asked
         chosen = tuple(a for a in asked.approvals if a.approver in good)
         grant = Grant(asked.grant_id, request, chosen, asked.needed, max(a.at for a in chosen))
-        try:
+        with suppress(AlreadyExists):  # the other last approval made it
             await self._control.put(tenant, "grant", grant.id, grant.plain(), expected=0, actor=actor)
-        except AlreadyExists:
-            pass  # the other last approval made it
         _log.info("access.granted", tenant=tenant, grant=grant.id, request=request.id, approvals=len(chosen))
         return await self.asked(tenant, request_id)
 

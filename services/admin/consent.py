@@ -1,7 +1,7 @@
 """Consent and enrolment: roles that read or approve take effect by a second person's word, and a key of their own.
 
 A role of `auth.WATCHED_ROLES` that is given after the first world file waits in the person's document (`pending`),
-where nothing reads it. An approver or officer who did not give it consents and gets a one-time code to hand over; by it the
+where nothing reads it. An approver or officer who did not give it consents and gets a code to pass on; with it the
 person registers a token that they made, of which only the hash comes here. A token that anyone else makes for them
 never speaks for such a role (`ApiKey.limited`). So nobody who administers people ever holds a working reviewer's,
 auditor's or approver's token.

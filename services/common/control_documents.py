@@ -8,7 +8,7 @@
 | `tenant` | the tenant | `self` | `{name, next_hop, smarthost, keep_refused, …}`, as `_tenant` reads it |
 | `domain` | the tenant | domain | `{recipients}` |
 | `connector` | the tenant | name | `{networks, tls_client, senders, username, password_hash}` |
-| `person` | the tenant | address | `{roles, pending, pending_by, aliases, password_hash, active}`; pending roles have no effect |
+| `person` | the tenant | address | `{roles, pending, pending_by, aliases, password_hash, active}`; pending: no effect |
 | `group` | the tenant | name | `{members, address}` |
 | `apikey` | the tenant | SHA-256 of the token | `{owner, name, limited}` |
 | `policy` | the tenant | any | the policy service's own |

@@ -7,6 +7,7 @@ import re
 import urllib.request
 from pathlib import Path
 
+from services.common.bus.streams import CONSUMERS
 from services.common.ids import MailId
 from services.common.testing import eventually
 from tests.harness import mails, world
@@ -77,4 +78,4 @@ def _metrics(installation: Installation) -> str:
     with urllib.request.urlopen(f"http://{installation.ready['metrics']}/metrics") as answer:
         page = str(answer.read().decode())
     consumers = set(re.findall(r'letterlock_queue_lag{consumer="([a-z-]+)"}', page))
-    return page if len(consumers) == 11 and 'event="delivered"' in page and 'event="held"' in page else ""
+    return page if consumers == set(CONSUMERS) and 'event="delivered"' in page and 'event="held"' in page else ""

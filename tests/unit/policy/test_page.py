@@ -21,7 +21,10 @@ DOCUMENTS = [d for d in re.findall(r"^```yaml\n(.*?)^```", PAGE.read_text(), re.
 @pytest.mark.parametrize("document", DOCUMENTS, ids=range(len(DOCUMENTS)))
 def test_document_of_the_page_can_be_applied(document: str) -> None:
     """Nothing to correct, and nothing doubtful."""
-    checked = parse(document, Known(filters=frozenset(FIELDS), detectors=frozenset({*DETECTORS, "project"}), compile=compile_expression))
+    checked = parse(
+        document,
+        Known(filters=frozenset(FIELDS), detectors=frozenset({*DETECTORS, "project"}), compile=compile_expression),
+    )
     assert checked.policy is not None, [str(m) for m in checked.mistakes]
     assert lint(checked.policy) == ()
 
