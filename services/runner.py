@@ -106,6 +106,7 @@ async def running(
     from services.common.sealing.factkeys import FactKeys
     from services.common.sealing.keys import PublicKeys
     from services.common.sealing.writers import load_writers
+    from services.common.sessions import Sessions
 
     everything = Running()
     async with AsyncExitStack() as stack:
@@ -124,6 +125,7 @@ async def running(
             trail = await stack.enter_async_context(AuditTrail(bus, fact_keys).running())
             calls = AuditedCalls(trail, name)
             rpc.audit(calls)
+            rpc.believe(Sessions(load_writers(settings)))
             context = Context(name, settings, objects, bus, control, rpc, calls=calls)
             context.health.add("store", objects.check)
             context.health.add("nats", _connected(bus))

@@ -7,17 +7,19 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from letterlock.access.v1 import access_pb2_grpc
-from letterlock.directory.v1 import directory_pb2_grpc
+from letterlock.directory.v1 import directory_pb2_grpc, session_pb2_grpc
 from letterlock.system.v1 import system_pb2_grpc
 
 from services.admin.access import Access
 from services.admin.adapters.access import AccessServicer
 from services.admin.adapters.grpc import DirectoryServicer
 from services.admin.adapters.policies import PolicyService
+from services.admin.adapters.sessions import SessionServicer
 from services.admin.adapters.system import SystemServicer
 from services.admin.config import AdminConfig
 from services.admin.consent import Consent
 from services.admin.edit import Editor
+from services.admin.login import LogIn
 from services.admin.ports import Policies
 from services.admin.world import ApplyWorld
 from services.common import rpc
@@ -28,7 +30,7 @@ from services.common.errors import Unavailable
 from services.common.ids import TenantId
 from services.common.sealing.factkeys import FactKeys
 from services.common.sealing.keys import PublicKeys
-from services.common.sealing.writers import load_writers
+from services.common.sealing.writers import load_signer, load_writers
 
 
 @asynccontextmanager
@@ -52,6 +54,8 @@ async def build(ctx: Context) -> AsyncIterator[None]:
             ctx.control, Editor(ctx.control, trail, lock), ApplyWorld(ctx.control, policies, trail, lock)
         )
         ctx.rpc.add(directory_pb2_grpc.add_DirectoryServiceServicer_to_server, servicer)
+        log_in = LogIn(ctx.control, load_signer(ctx.settings, "admin"), trail, lasts=config.session)
+        ctx.rpc.add(session_pb2_grpc.add_SessionServiceServicer_to_server, SessionServicer(log_in))
         audit: AuditLog
         try:
             log = RemoteAuditLog.of(ctx)

@@ -15,3 +15,4 @@ class AdminConfig:
     policy_timeout: timedelta = setting(
         timedelta(seconds=10), "Longest wait for policy to check or apply a document of a world file"
     )
+    session: timedelta = setting(timedelta(minutes=30), "How long a person who logged in stays so")

@@ -11,6 +11,7 @@
 | `person` | the tenant | address | `{roles, pending, pending_by, aliases, password_hash, active}`; pending: no effect |
 | `group` | the tenant | name | `{members, address}` |
 | `apikey` | the tenant | SHA-256 of the token | `{owner, name, limited}` |
+| `logout` | the tenant | address | `{until}`: sessions begun until then are over (microseconds since 1970) |
 | `policy` | the tenant | any | the policy service's own |
 | `detector`, `dataset` | the tenant | name | the policy service's own: what a tenant adds to the detectors |
 
@@ -39,7 +40,7 @@ from services.common.directory import (
 )
 from services.common.ids import INSTALLATION, TenantId
 
-KINDS = ("tenant", "domain", "connector", "person", "group", "apikey", "policy", "detector", "dataset")
+KINDS = ("tenant", "domain", "connector", "person", "group", "apikey", "policy", "logout", "detector", "dataset")
 """What a tenant's part of the directory is made from."""
 INSTALLATION_KINDS = ("operator", "tenant-name", "domain-claim")
 """What the installation's part is made from."""
@@ -77,7 +78,8 @@ def build(documents: Iterable[Document]) -> Directory:
     connectors = tuple(
         _connector(d) for d in sorted(live.get("connector", ()), key=lambda d: (d.tenant, d.key)) if d.tenant in tenants
     )
-    return Directory(revision, tenants, domains, connectors, people, groups, _api_keys(live, people))
+    keys, ends = _api_keys(live, people), _logged_out(live, people)
+    return Directory(revision, tenants, domains, connectors, people, groups, keys, ends)
 
 
 def _value(document: Document) -> Mapping[str, Any]:
@@ -96,6 +98,15 @@ def _api_keys(live: Mapping[str, list[Document]], people: Mapping[str, Person]) 
         if d.tenant != INSTALLATION and d.key not in keys and person is not None and person.tenant == d.tenant:
             keys[d.key] = ApiKey(d.key, d.tenant, owner, limited=bool(_value(d).get("limited", False)))
     return keys
+
+
+def _logged_out(live: Mapping[str, list[Document]], people: Mapping[str, Person]) -> dict[str, int]:
+    ends = {}
+    for d in live.get("logout", ()):
+        until, person = _value(d).get("until"), people.get(d.key)
+        if isinstance(until, int) and person is not None and person.tenant == d.tenant:
+            ends[d.key] = until
+    return ends
 
 
 def _route(value: Any) -> Route | None:

@@ -126,6 +126,8 @@ class Directory:
     people: Mapping[str, Person] = field(default_factory=dict)
     groups: Mapping[tuple[TenantId, str], Group] = field(default_factory=dict)
     api_keys: Mapping[str, ApiKey] = field(default_factory=dict)
+    logged_out: Mapping[str, int] = field(default_factory=dict)
+    """Until when a person's sessions are over, by address: microseconds since 1970."""
 
     def tenant(self, tenant: TenantId) -> Tenant | None:
         """The tenant, or None."""

@@ -36,6 +36,7 @@ from services.common.directory import Directory
 from services.common.errors import DeadlineExceeded, Denied, Error, InvalidInput, NotFound, Unauthenticated, Unavailable
 from services.common.grpc_status import invalid, raise_for, to_status, translate, violations
 from services.common.ids import TenantId
+from services.common.sessions import PREFIX, Sessions
 
 __all__ = [
     "Principal",
@@ -187,6 +188,10 @@ class RpcServer:
         """Tell `calls` of log-ins and refusals from now on."""
         self._guard.calls = calls
 
+    def believe(self, sessions: Sessions) -> None:
+        """Take the tokens of people who have logged in, as API keys are taken."""
+        self._guard.sessions = sessions
+
     def add(self, add_servicer: Callable[[Any, Any], None], servicer: object) -> None:
         """Register a servicer by its generated `add_…Servicer_to_server`; before `start`."""
         self._register.append(lambda server: add_servicer(servicer, server))
@@ -252,6 +257,7 @@ class _Guard(grpc.aio.ServerInterceptor):
     def __init__(self, service: str, control: Control) -> None:
         self._service, self._control = service, control
         self.calls: Calls | None = None
+        self.sessions: Sessions | None = None
 
     async def intercept_service(
         self, continuation: Callable[[Any], Awaitable[Any]], details: grpc.HandlerCallDetails
@@ -275,7 +281,7 @@ class _Guard(grpc.aio.ServerInterceptor):
     def _admit(self, method: str, context: Any) -> tuple[Principal, Directory, str]:
         metadata = {str(k): v for k, v in context.invocation_metadata() or ()}
         view = self._control.directory
-        caller = _caller(view, metadata.get("authorization"), context.auth_context())
+        caller = _caller(view, metadata.get("authorization"), context.auth_context(), self.sessions)
         permissions, callers = rules_of(method)
         if not auth.allowed(caller, permissions, callers):
             nameless = caller.kind == "anonymous" or caller.service == FRONT_DOOR
@@ -365,10 +371,14 @@ def _named(error: Exception) -> Exception:
     return error
 
 
-def _caller(view: Directory, authorization: object, peer: Any) -> Principal:
+def _caller(view: Directory, authorization: object, peer: Any, sessions: Sessions | None) -> Principal:
     if isinstance(authorization, str) and authorization:
         scheme, _, token = authorization.partition(" ")
-        found = auth.principal_for(view, token.strip()) if scheme.lower() == "bearer" and token.strip() else None
+        token = token.strip() if scheme.lower() == "bearer" else ""
+        if token.startswith(PREFIX):
+            found = sessions.principal(view, token) if sessions is not None else None
+        else:
+            found = auth.principal_for(view, token) if token else None
         if found is None:
             raise Unauthenticated("unknown token")
         return found

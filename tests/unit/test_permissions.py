@@ -56,7 +56,7 @@ TENANTS = {
 }
 # A link in a notice is all the right there is: its token names person, mail and action.
 LINKS = {"quarantine.HoldService/DescribeLink", "quarantine.HoldService/ActByLink"}
-PUBLIC = {"system.SystemService/Version", "access.AccessService/Enrol"} | LINKS
+PUBLIC = {"system.SystemService/Version", "access.AccessService/Enrol", "directory.SessionService/LogIn"} | LINKS
 
 
 def _modules() -> None:

@@ -22,7 +22,7 @@ from services.common.components import TrustConfig
 from services.common.config import Settings
 from services.common.errors import Corrupt, InvalidInput, Unavailable
 
-type Kind = Literal["mail", "system", "decision", "content", "secret", "public_key", "checkpoint", "ingest"]
+type Kind = Literal["mail", "system", "decision", "content", "secret", "public_key", "checkpoint", "session", "ingest"]
 """mail and system mail are told apart by the envelope's origin; `secret` is a system mail that is never archived;
 `ingest` a note of the ingest log."""
 
@@ -33,6 +33,7 @@ GRANTS: Mapping[str, tuple[Kind, ...]] = {
     "quarantine": ("system",),
     "archive": ("ingest",),
     "audit": ("checkpoint",),
+    "admin": ("session",),
     "encryption": ("public_key", "system", "content", "secret"),
 }
 """What each service may sign; a service that is not here signs nothing."""

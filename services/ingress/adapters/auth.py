@@ -19,8 +19,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 from services.common.directory import Connector, Directory, Person
+from services.common.throttle import Throttle
 from services.ingress.core.reply import Refusal, Reply
-from services.ingress.core.throttle import Throttle
 
 INVALID = Reply(535, "5.7.8", "authentication credentials invalid")
 MALFORMED = Reply(501, "5.5.2", "malformed authentication data")

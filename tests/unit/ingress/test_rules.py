@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.common.throttle import Throttle
 from services.ingress.adapters.desk import peer_key
 from services.ingress.core import proxy, reply, routing
 from services.ingress.core.address import Address, parse
 from services.ingress.core.limits import Limits, too_slow
-from services.ingress.core.throttle import Counts, Throttle
+from services.ingress.core.throttle import Counts
 from services.ingress.core.verdict import Accept, Incomplete, Later, LegView, Refuse, judge
 from tests.unit.ingress.conftest import ACME, GLOBEX, directory
 
